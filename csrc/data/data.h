@@ -1,0 +1,4 @@
+#ifndef EPACT_DATA_H
+#define EPACT_DATA_H
+#include "../base/base.h"
+#endif
