@@ -41,6 +41,8 @@ enum {
 
 /** The sentence of this thread's last failure ("" when there was none). */
 EPACT_API const char *epact_error_message(void);
+/** Its code (EPACT_OK when there was none). */
+EPACT_API int epact_error_code(void);
 /** "E_PARSE" for EPACT_E_PARSE, and so on; "E_UNKNOWN" for any other number. */
 EPACT_API const char *epact_error_name(int code);
 /** The text for ffi.cdef: every public header of this library. */

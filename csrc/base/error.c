@@ -1,10 +1,11 @@
-/* The last error of each thread: the only mutable state of the library outside its objects. */
+/* The last error of each thread: the only state of the library outside its objects that changes. */
 #include "internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 static _Thread_local char last_message[1024];
+static _Thread_local int last_code;
 
 int epact_fail(int code, const char *format, ...)
 {
@@ -14,7 +15,7 @@ int epact_fail(int code, const char *format, ...)
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
   snprintf(last_message, sizeof last_message, "%s", message);
-  return code;
+  return last_code = code;
 }
 
 int epact_fail_memory(const char *what, size_t bytes)
@@ -27,6 +28,11 @@ const char *epact_error_message(void)
   return last_message;
 }
 
+int epact_error_code(void)
+{
+  return last_code;
+}
+
 const char *epact_error_name(int code)
 {
   static const char *const name[] = {
@@ -35,7 +41,7 @@ const char *epact_error_name(int code)
     "E_VERSION", "E_JOB",    "E_LIMIT", "E_DIVERGED",  "E_SYSTEM",
   };
   int count = (int)(sizeof name / sizeof *name);
-  return code <= 0 && -code < count ? name[-code] : "E_UNKNOWN";
+  return code <= 0 && code > -count ? name[-code] : "E_UNKNOWN";
 }
 
 const char *epact_version(void)

@@ -1,4 +1,150 @@
+/* Floor 3: the parameter server as the Lua core and C programs call it.
+ *
+ * A process holds one shard of every table and some workers (threads). Worker p has a clock c_p,
+ * from 0. epact_worker_clock() publishes its increments tagged c_p, then c_p += 1. A read at clock
+ * c of a table with staleness s contains every increment tagged <= c-s-1 of all workers and all of
+ * the reader's own; it may contain newer ones (Ho et al., NIPS 2013).
+ *
+ * A worker and its tables belong to one thread. A process may be used by any thread.
+ */
 #ifndef EPACT_PS_H
 #define EPACT_PS_H
+
 #include "../base/base.h"
+
+/* Types of a table's cells. */
+enum { EPACT_F32 = 0, EPACT_F64 = 1, EPACT_I32 = 2, EPACT_I64 = 3 };
+
+/* Rows of one table: contents or increments. Dense (start == NULL): `rows` x cols values.
+ * Sparse: row i has the cells start[i] .. start[i+1]-1 of col and value. */
+typedef struct {
+  uint32_t table; /* id: a hash of the name */
+  int32_t type;
+  int64_t cols; /* of the table */
+  int64_t rows; /* in this section */
+  const int64_t *row;
+  const uint32_t *start;
+  const uint32_t *col;
+  const void *value;
+} epact_section;
+
+typedef struct epact_process epact_process;
+typedef struct epact_worker epact_worker;
+typedef struct epact_table epact_table;
+
+typedef struct {
+  int32_t rank, size;    /* this process among the job's processes */
+  int32_t workers;       /* of this process */
+  int32_t deterministic; /* increments are applied clock by clock, in worker order */
+  uint64_t job;          /* must be the same in all processes, and differ from other jobs' */
+  double timeout;        /* seconds a wait may last before it is an error; <= 0: 300 */
+  const char *root;      /* endpoint of rank 0 (tcp:// or ipc://); unused when size is 1 */
+} epact_process_options;
+
+/** Joins the job: with size > 1 waits until every process has registered with rank 0.
+ * @return NULL on failure, with the sentence left. */
+EPACT_API epact_process *epact_process_open(const epact_process_options *options);
+/** Worker `index` of this process (0 .. workers-1), owned by the process. */
+EPACT_API epact_worker *epact_process_worker(epact_process *process, int index);
+/** Stops the job everywhere: every wait returns EPACT_E_STOPPED. The first reason is kept. */
+EPACT_API void epact_process_stop(epact_process *process, const char *reason);
+/** The reason given to epact_process_stop, here or by another process; NULL while running. */
+EPACT_API const char *epact_process_stopped(epact_process *process);
+/** Goes on serving this shard until every worker of the job has finished (or the job stops).
+ * Waits at most `seconds`. @return EPACT_OK, EPACT_E_AGAIN, or EPACT_E_STOPPED */
+EPACT_API int epact_process_drain(epact_process *process, double seconds);
+/** Frees the process and its workers; none of them may be in use. */
+EPACT_API void epact_process_close(epact_process *process);
+/** Plain memory of this process by name, for lock-free (Hogwild!) use: `bytes` zeroed bytes, the
+ * same for every caller, alive as long as the process. NULL (E_SCHEMA) when made with another size. */
+EPACT_API void *epact_process_shared(epact_process *process, const char *name, size_t bytes);
+
+typedef struct {
+  int32_t id, count;  /* this worker among all workers of the job */
+  int32_t rank, size; /* its process */
+  int32_t local;      /* its index in its process */
+  int32_t deterministic;
+} epact_worker_place;
+
+EPACT_API epact_worker_place epact_worker_where(const epact_worker *worker);
+/** The worker's clock c. */
+EPACT_API int64_t epact_worker_now(const epact_worker *worker);
+/** Publishes the increments tagged c, then c += 1. Never waits for other workers. */
+EPACT_API int epact_worker_clock(epact_worker *worker);
+/** clock(), then waits until every worker has come as far; later reads see all of it. Every worker
+ * must call it at the same clock. */
+EPACT_API int epact_worker_barrier(epact_worker *worker);
+/** Publishes what is left; from then on nobody waits for this worker. Idempotent. */
+EPACT_API int epact_worker_finish(epact_worker *worker);
+/** Nonzero once the job is stopped or interrupted: a long computation may ask now and then. */
+EPACT_API int epact_worker_stopped(const epact_worker *worker);
+
+typedef struct {
+  const char *name;
+  int64_t rows;           /* ids 0 .. rows-1; 0: any id below 2^53 (sparse tables and hashed ids) */
+  int64_t cols;           /* 1 .. 2^31 */
+  int32_t type;           /* EPACT_F32 ... */
+  int32_t sparse;         /* rows are stored by their non-zero cells */
+  int32_t sparse_updates; /* increments are logged cell by cell; implied by sparse */
+  int32_t changes;        /* increments are kept until every worker has read them as changes */
+  int64_t staleness;      /* >= 0; INT64_MAX: Async. Of this worker's reads. */
+} epact_table_options;
+
+/** Opens (or makes) the table of that name on every shard. Another shape under the same name is
+ * EPACT_E_SCHEMA with both shapes. The table lives as long as its worker. */
+EPACT_API int epact_table_open(epact_worker *worker, const epact_table_options *options, epact_table **table);
+
+/** cell += delta. Refuses ids out of range, NaN and infinity, and fractions in integer tables. */
+EPACT_API int epact_table_inc(epact_table *table, int64_t row, int64_t col, double delta);
+/** row += delta (cols values of the table's type). */
+EPACT_API int epact_table_inc_row(epact_table *table, int64_t row, const void *delta);
+/** The whole table += delta (rows x cols values of its type). Needs dense updates and rows > 0. */
+EPACT_API int epact_table_inc_all(epact_table *table, const void *delta);
+/** row[col[i]] += scale * value[i] for i < n (f32 and f64 tables). */
+EPACT_API int epact_table_inc_sparse(epact_table *table, int64_t row, int64_t n, const uint32_t *col,
+                                     const double *value, double scale);
+/** table[row[i]][col[i]] += delta[i] for i < n; delta has the table's type. All or nothing. */
+EPACT_API int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, const uint32_t *col,
+                                   const void *delta);
+
+/** The cached row, when it is fresh enough for the worker's clock; NULL: call epact_table_fetch.
+ * cols values of the table's type; the pointer stays valid (and the same) as long as the table. */
+EPACT_API const void *epact_table_get(epact_table *table, int64_t row);
+EPACT_API const float *epact_table_get_f32(epact_table *table, int64_t row);
+EPACT_API const double *epact_table_get_f64(epact_table *table, int64_t row);
+EPACT_API const int32_t *epact_table_get_i32(epact_table *table, int64_t row);
+EPACT_API const int64_t *epact_table_get_i64(epact_table *table, int64_t row);
+/** Makes n rows (NULL: all rows 0 .. n-1) fresh enough, waiting for slower workers if it must. */
+EPACT_API int epact_table_fetch(epact_table *table, int64_t n, const int64_t *row);
+/** After a fetch of all rows: the rows x cols values in one piece; NULL for sparse tables and
+ * tables without a declared number of rows. */
+EPACT_API const void *epact_table_all(epact_table *table);
+
+/* A fetched sparse row: `capacity` slots, of which those with col != EPACT_ROW_SLOT_EMPTY are in use. */
+enum { EPACT_ROW_SLOT_EMPTY = -1 };
+typedef struct {
+  uint32_t capacity, count;
+  const int32_t *col; /* EPACT_ROW_SLOT_EMPTY: slot not in use */
+  const void *value;
+} epact_row_cells;
+/** The cells of a fetched row of a sparse table. */
+EPACT_API int epact_table_cells(epact_table *table, int64_t row, epact_row_cells *cells);
+/** One cell of a fetched row, as a double (0 where there is none). */
+EPACT_API double epact_table_cell(epact_table *table, int64_t row, int64_t col);
+
+/** The increments of all *other* workers not seen by earlier calls, at least all tagged
+ * <= c-s-1 (table option `changes`). *section has *count entries, valid until the next call. */
+EPACT_API int epact_table_changes(epact_table *table, int64_t *count, const epact_section **section);
+
+enum { EPACT_STALENESS_BINS = 64 };
+typedef struct {
+  double reads;                           /* get calls served */
+  double fetches;                         /* rows brought to the cache */
+  double increments;                      /* cells published */
+  double bytes;                           /* published */
+  double wait_seconds;                    /* spent waiting for slower workers or the network */
+  double staleness[EPACT_STALENESS_BINS]; /* reads by (clock - clock of the copy); last bin: or more */
+} epact_table_stats;
+EPACT_API int epact_table_statistics(const epact_table *table, epact_table_stats *stats);
+
 #endif

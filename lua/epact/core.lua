@@ -4,13 +4,13 @@
 -- here: the library hands over the text of its own headers.
 -- @module epact.core
 
-local ffi = require "ffi"
-
-local core = {}
-
 if not jit then
   error("epact needs LuaJIT (this is " .. _VERSION .. "): start the script with `luajit`")
 end
+
+local ffi = require "ffi"
+
+local core = {}
 
 local function load_library()
   local path, tried = package.searchpath("epact.native", package.cpath)
@@ -30,7 +30,7 @@ core.library_path = library_path
 core.version = ffi.string(C.epact_version())
 
 -- Source prefix of this package ("@./lua/epact/"): frames inside it are not the user's.
-local own_prefix = debug.getinfo(1, "S").source:match("^(.*[/\\])[^/\\]*$")
+local own_prefix = debug.getinfo(1, "S").source:match("^(.*[/\\])[^/\\]*$") or "=epact"
 
 --- The level (for `error`) of the first caller outside the package.
 local function user_level()
@@ -66,7 +66,7 @@ end
 
 --- The stable code at the end of an error message of this package, or nil.
 function core.error_code(message)
-  return type(message) == "string" and message:match("%[(E_%u+)%]") or nil
+  return type(message) == "string" and message:match(".*%[(E_%u+)%]") or nil
 end
 
 --- Takes ownership of a pointer the library made: `release` runs when it is collected.
@@ -74,9 +74,7 @@ end
 -- @tparam[opt] function release default: `epact_release`
 -- @tparam[opt] string where the function as the user called it
 function core.own(pointer, release, where)
-  if pointer == nil then
-    core.check(C.EPACT_E_NOMEM, where)
-  end
+  if pointer == nil then core.check(C.epact_error_code(), where) end
   return ffi.gc(pointer, release or C.epact_release)
 end
 

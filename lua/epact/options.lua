@@ -87,7 +87,7 @@ end
 --- Reads an options table.
 -- @tparam string where the function as the user calls it
 -- @tparam ?table given what the user passed (nil: all defaults)
--- @tparam table known name -> `{ kind, default }`; without a default and with `required = true`, the option must be given
+-- @tparam table known name -> `{ kind, default }`; with `required = true` the option must be given
 -- @treturn table a new table with every option
 function options.read(where, given, known)
   if given == nil then given = {} end

@@ -12,7 +12,10 @@ local methods = {}
 --- Uniform on [0, 1).
 function methods:uniform() return C.epact_rng_uniform(self) end
 --- Uniform integer on 0 .. bound-1.
-function methods:below(bound) return tonumber(C.epact_rng_below(self, bound)) end
+function methods:below(bound)
+  options.argument("rng:below", "bound", "count", bound)
+  return tonumber(C.epact_rng_below(self, bound))
+end
 --- Standard normal.
 function methods:normal() return C.epact_rng_normal(self) end
 --- As if `draws` numbers had been drawn.
@@ -27,7 +30,7 @@ function methods:shuffle(list)
   return list
 end
 
-local ctype = ffi.metatype("epact_rng", {
+ffi.metatype("epact_rng", {
   __index = methods,
   __tostring = function(self)
     return ("epact.rng <counter 0x%s>"):format(bit.tohex(self.counter, 16))
@@ -35,7 +38,12 @@ local ctype = ffi.metatype("epact_rng", {
 })
 
 --- A stream; the same three numbers give the same stream on every machine.
+-- @tparam[opt=0] number seed an integer, as the next two
+-- @tparam[opt=0] number stream
+-- @tparam[opt=0] number substream
 return function(seed, stream, substream)
-  options.argument("epact.rng", "seed", "integer", seed or 0)
-  return ctype(C.epact_rng_stream(seed or 0, stream or 0, substream or 0))
+  local function word(name, value) -- through int64_t, so that negative numbers keep their bits
+    return ffi.cast("uint64_t", ffi.cast("int64_t", options.argument("epact.rng", name, "integer", value or 0)))
+  end
+  return C.epact_rng_stream(word("seed", seed), word("stream", stream), word("substream", substream))
 end

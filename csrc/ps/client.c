@@ -1,0 +1,426 @@
+/* A worker's clock, batches and requests; the answers of the shards. The cache is in cache.c. */
+#include "client.h"
+
+#include "../base/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox)
+{
+  memset(client, 0, sizeof *client);
+  client->slot = slot;
+  client->slots = slots;
+  client->shards = shards;
+  client->local = local;
+  client->outbox = outbox;
+  client->link = epact_calloc((size_t)shards, sizeof *client->link);
+  return client->link ? EPACT_OK : EPACT_E_NOMEM;
+}
+
+static void free_table(epact_table *table)
+{
+  epact_table_drop_changes(table);
+  epact_store_free(&table->cache);
+  epact_log_free(&table->log);
+  free(table->cached);
+  free(table->cursor);
+  free(table->held);
+  free(table->changed);
+  free(table);
+}
+
+void epact_client_free(epact_client *client)
+{
+  for (int s = 0; s < client->shards && client->link; s++) {
+    epact_link *link = &client->link[s];
+    for (int i = 0; i < link->batches; i++) epact_release(link->batch[i].batch);
+    epact_release(link->asked_ids);
+    free(link->batch);
+  }
+  for (int i = 0; i < client->tables; i++) free_table(client->table[i]);
+  free(client->link);
+  free(client->table);
+  free(client->split);
+  free(client->sections);
+  memset(client, 0, sizeof *client);
+}
+
+uint32_t epact_table_id(const char *name)
+{
+  return epact_crc32c(0, name, strlen(name));
+}
+
+static void emit(epact_client *client, epact_message *message, int shard)
+{
+  message->shard = shard;
+  message->slot = client->slot;
+  message->incarnation = client->incarnation;
+  client->outbox.emit(client->outbox.context, message);
+}
+
+/* A request is open until its answer has come; one per shard at a time. The ids are copied for remote
+ * shards only, where the request may have to be sent again. */
+static int ask(epact_client *client, int shard, epact_message *message)
+{
+  epact_link *link = &client->link[shard];
+  epact_release(link->asked_ids);
+  link->asked_ids = NULL;
+  message->request = ++client->request;
+  if (message->sections) {
+    link->asked_ids = epact_batch_copy(message->sections, message->section);
+    if (!link->asked_ids) return EPACT_E_NOMEM;
+    message->section = link->asked_ids->section;
+  }
+  link->asked = *message;
+  link->waiting = true;
+  emit(client, message, shard);
+  return EPACT_OK;
+}
+
+int epact_client_ask(epact_client *client, int shard, epact_message_kind kind, const epact_table *table, int64_t need,
+                     const epact_section *ids)
+{
+  epact_message message = { .kind = kind,
+                            .table = table ? table->schema.id : 0,
+                            .clock = need,
+                            .cursor = table ? table->cursor[shard] : 0,
+                            .sections = ids ? 1 : 0,
+                            .section = ids,
+                            .text = "" };
+  return ask(client, shard, &message);
+}
+
+epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness)
+{
+  epact_table *table = epact_calloc(1, sizeof *table);
+  if (!table) return NULL;
+  table->client = client;
+  table->schema = *schema;
+  table->schema.id = epact_table_id(name);
+  table->staleness = staleness;
+  snprintf(table->name, sizeof table->name, "%s", name);
+  table->cursor = epact_calloc((size_t)client->shards, sizeof *table->cursor);
+  if (!table->cursor || epact_store_init(&table->cache, &table->schema, true) ||
+      epact_log_init(&table->log, &table->schema) ||
+      epact_grow(&client->table, (size_t)client->tables + 1, sizeof *client->table) ||
+      epact_grow(&client->sections, ((size_t)client->tables + 1) * (size_t)client->shards, sizeof *client->sections)) {
+    free_table(table);
+    return NULL;
+  }
+  client->table[client->tables++] = table;
+  for (int s = 0; s < client->shards; s++) {
+    epact_message create = {
+      .kind = EPACT_M_CREATE, .table = table->schema.id, .schema = &table->schema, .text = table->name
+    };
+    if (ask(client, s, &create)) return NULL;
+  }
+  return table;
+}
+
+void epact_client_forget_last(epact_client *client)
+{
+  free_table(client->table[--client->tables]);
+}
+
+/* ---- publishing ---- */
+
+/* Bytes the arrays of `section` may take when dealt to all shards: each shard's rows, starts (one more
+ * a shard) and cells are padded. */
+static size_t split_bytes(const epact_section *section, int shards)
+{
+  return epact_section_bytes(section) + (size_t)shards * (4 * 8 + sizeof(uint32_t));
+}
+
+static void *carve(char **at, size_t bytes)
+{
+  void *array = *at;
+  *at += epact_padded(bytes);
+  return array;
+}
+
+/* Deals the rows of a section to their owners: out[s] for shard s, in the order they had. */
+static void split_section(const epact_section *section, const epact_schema *schema, int shards, char **arena,
+                          epact_section *out, int stride)
+{
+  size_t bytes = epact_type_bytes(section->type);
+  for (int s = 0; s < shards; s++) {
+    int64_t rows = 0, cells = 0;
+    for (int64_t i = 0; i < section->rows; i++) {
+      if (epact_row_shard(schema, section->row[i], shards) != s) continue;
+      rows++;
+      cells += section->start ? (int64_t)(section->start[i + 1] - section->start[i]) : section->cols;
+    }
+    int64_t *row = carve(arena, (size_t)rows * sizeof *row);
+    uint32_t *start = section->start ? carve(arena, (size_t)(rows + 1) * sizeof *start) : NULL;
+    uint32_t *col = section->start ? carve(arena, (size_t)cells * sizeof *col) : NULL;
+    char *value = carve(arena, (size_t)cells * bytes);
+    int64_t r = 0, k = 0;
+    for (int64_t i = 0; i < section->rows; i++) {
+      if (epact_row_shard(schema, section->row[i], shards) != s) continue;
+      int64_t from = section->start ? (int64_t)section->start[i] : i * section->cols;
+      int64_t n = section->start ? (int64_t)(section->start[i + 1] - section->start[i]) : section->cols;
+      if (start) {
+        start[r] = (uint32_t)k;
+        memcpy(col + k, section->col + from, (size_t)n * sizeof *col);
+      }
+      row[r++] = section->row[i];
+      memcpy(value + (size_t)k * bytes, (const char *)section->value + (size_t)from * bytes, (size_t)n * bytes);
+      k += n;
+    }
+    if (start) start[r] = (uint32_t)k;
+    out[(size_t)s * (size_t)stride] =
+        (epact_section){ section->table, section->type, section->cols, rows, row, start, col, value };
+  }
+}
+
+/* sections[s * tables + i]: what table i sends to shard s; empty ones have rows == 0. */
+static int seal_all(epact_client *client)
+{
+  size_t total = 0;
+  for (int i = 0; i < client->tables; i++) {
+    epact_table *table = client->table[i];
+    epact_section *section = &client->sections[i];
+    int code = epact_log_seal(&table->log, section);
+    if (code) return code;
+    table->stats.increments += (double)epact_section_cells(section);
+    table->stats.bytes += (double)epact_section_bytes(section);
+    if (client->shards > 1) total += split_bytes(section, client->shards);
+  }
+  if (client->shards == 1) return EPACT_OK;
+  if (client->split_bytes < total) {
+    int code = epact_grow(&client->split, total, 1);
+    if (code) return code;
+    client->split_bytes = total;
+  }
+  char *arena = client->split;
+  for (int i = 0; i < client->tables; i++) {
+    epact_section whole = client->sections[i];
+    split_section(&whole, &client->table[i]->schema, client->shards, &arena, &client->sections[i], client->tables);
+  }
+  return EPACT_OK;
+}
+
+static int keep_until_acknowledged(epact_link *link, const epact_message *message, epact_batch **batch)
+{
+  if (link->batches == link->capacity) {
+    int32_t capacity = link->capacity ? link->capacity * 2 : 4;
+    int code = epact_grow(&link->batch, (size_t)capacity, sizeof *link->batch);
+    if (code) return code;
+    link->capacity = capacity;
+  }
+  *batch = epact_batch_copy(message->sections, message->section);
+  if (!*batch) return EPACT_E_NOMEM;
+  link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, *batch };
+  return EPACT_OK;
+}
+
+int epact_client_clock(epact_client *client, bool final)
+{
+  int code = seal_all(client);
+  if (code) return code;
+  for (int s = 0; s < client->shards; s++) {
+    epact_section *section = &client->sections[(size_t)s * (size_t)client->tables];
+    int count = 0;
+    for (int i = 0; i < client->tables; i++) {
+      if (section[i].rows) section[count++] = section[i];
+    }
+    epact_message batch = {
+      .kind = EPACT_M_BATCH, .clock = client->clock, .final = final, .sections = count, .section = section, .text = ""
+    };
+    if (s != client->local) {
+      epact_batch *kept;
+      if ((code = keep_until_acknowledged(&client->link[s], &batch, &kept))) return code;
+      batch.section = kept->section;
+    }
+    emit(client, &batch, s);
+  }
+  for (int i = 0; i < client->tables; i++) {
+    epact_table *table = client->table[i];
+    for (int64_t r = 0; r < table->log.rows; r++) {
+      table->cached[epact_store_find(&table->cache, table->log.row[r])].logged = 0;
+    }
+    epact_log_reset(&table->log);
+  }
+  client->clock++;
+  client->finished = final;
+  return EPACT_OK;
+}
+
+int64_t epact_client_unacknowledged(const epact_client *client)
+{
+  int64_t count = 0;
+  for (int s = 0; s < client->shards; s++) count += client->link[s].batches;
+  return count;
+}
+
+int epact_client_resend(epact_client *client)
+{
+  for (int s = 0; s < client->shards; s++) {
+    epact_link *link = &client->link[s];
+    for (int i = 0; i < link->batches; i++) {
+      epact_message again = { .kind = EPACT_M_BATCH,
+                              .clock = link->batch[i].clock,
+                              .final = link->batch[i].final,
+                              .sections = link->batch[i].batch->sections,
+                              .section = link->batch[i].batch->section,
+                              .text = "" };
+      emit(client, &again, s);
+    }
+    if (link->waiting) {
+      epact_message again = link->asked;
+      emit(client, &again, s);
+    }
+  }
+  return EPACT_OK;
+}
+
+/* ---- answers ---- */
+
+static void take_ack(epact_link *link, int64_t clock)
+{
+  int done = 0;
+  while (done < link->batches && link->batch[done].clock <= clock) epact_release(link->batch[done++].batch);
+  memmove(link->batch, link->batch + done, (size_t)(link->batches - done) * sizeof *link->batch);
+  link->batches -= done;
+}
+
+static epact_table *find_table(const epact_client *client, uint32_t id)
+{
+  for (int i = 0; i < client->tables; i++) {
+    if (client->table[i]->schema.id == id) return client->table[i];
+  }
+  return NULL;
+}
+
+/* Increments of a batch the shard had not applied when it read the rows of this answer. */
+static int overlay_batch(epact_table *table, const epact_batch *batch, uint32_t request)
+{
+  for (int i = 0; i < batch->sections; i++) {
+    const epact_section *section = &batch->section[i];
+    size_t bytes = epact_type_bytes(section->type);
+    for (int64_t r = 0; section->table == table->schema.id && r < section->rows; r++) {
+      uint32_t index = epact_store_find(&table->cache, section->row[r]);
+      if (index == EPACT_NO_INDEX || table->cached[index].answered != request) continue;
+      const char *value = (const char *)section->value;
+      if (!section->start) {
+        epact_values_add(section->type, epact_store_values(&table->cache, index),
+                         value + (size_t)r * table->cache.row_bytes, section->cols);
+        continue;
+      }
+      uint32_t first = section->start[r], end = section->start[r + 1];
+      epact_sparse_row *cells = table->schema.sparse ? &table->cache.cells[index] : NULL;
+      if (cells && epact_sparse_row_reserve(cells, section->type, end - first)) return EPACT_E_NOMEM;
+      for (uint32_t k = first; k < end; k++) {
+        if (cells)
+          epact_sparse_row_add(cells, section->type, section->col[k], value + k * bytes);
+        else {
+          epact_values_add(section->type, (char *)epact_store_values(&table->cache, index) + section->col[k] * bytes,
+                           value + k * bytes, 1);
+        }
+      }
+    }
+  }
+  return EPACT_OK;
+}
+
+static int take_rows(epact_client *client, epact_link *link, const epact_message *message)
+{
+  epact_table *table = find_table(client, message->table);
+  if (!table || message->sections != 1) return epact_fail(EPACT_E_PROTO, "an answer with rows nobody asked for");
+  const epact_section *rows = message->section;
+  if (rows->type != table->schema.type || rows->cols != table->schema.cols ||
+      (rows->start != NULL) != table->schema.sparse) {
+    return epact_fail(EPACT_E_PROTO, "an answer with rows of another shape than table '%s'", table->name);
+  }
+  size_t bytes = epact_type_bytes(rows->type);
+  for (int64_t i = 0; i < rows->rows; i++) {
+    if (!epact_schema_has_row(&table->schema, rows->row[i]))
+      return epact_fail(EPACT_E_PROTO, "an answer with a row out of range");
+    uint32_t index = epact_table_index(table, rows->row[i]);
+    if (index == EPACT_NO_INDEX) return EPACT_E_NOMEM;
+    int code;
+    if (rows->start) {
+      epact_sparse_row *cells = &table->cache.cells[index];
+      epact_sparse_row_clear(cells);
+      if ((code = epact_sparse_row_reserve(cells, rows->type, rows->start[i + 1] - rows->start[i]))) return code;
+      for (uint32_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
+        if ((int64_t)rows->col[k] >= rows->cols)
+          return epact_fail(EPACT_E_PROTO, "an answer with a column out of range");
+        epact_sparse_row_add(cells, rows->type, rows->col[k], (const char *)rows->value + k * bytes);
+      }
+      code = epact_table_install(table, index, rows->row[i], NULL, NULL, message->clock, 0);
+    } else {
+      const char *values = (const char *)rows->value + (size_t)i * table->cache.row_bytes;
+      code = epact_table_install(table, index, rows->row[i], values, NULL, message->clock, 0);
+    }
+    if (code) return code;
+    table->cached[index].answered = message->request;
+    table->stats.fetches++;
+  }
+  for (int i = 0; i < link->batches; i++) {
+    if (link->batch[i].clock <= message->applied) continue;
+    int code = overlay_batch(table, link->batch[i].batch, message->request);
+    if (code) return code;
+  }
+  return EPACT_OK;
+}
+
+static int take_feed(epact_client *client, int shard, const epact_message *message)
+{
+  epact_table *table = find_table(client, message->table);
+  if (!table) return epact_fail(EPACT_E_PROTO, "an answer with changes nobody asked for");
+  if (message->sections) {
+    epact_batch *copy = epact_batch_copy(message->sections, message->section);
+    if (!copy) return EPACT_E_NOMEM;
+    int code = epact_table_hold_changes(table, copy);
+    if (code) return code;
+  }
+  table->cursor[shard] = message->cursor;
+  return EPACT_OK;
+}
+
+static void take_refusal(epact_client *client, const epact_message *message)
+{
+  if (!client->refused_code) {
+    client->refused_code = message->code ? message->code : EPACT_E_PROTO;
+    client->refused_request = message->request;
+    snprintf(client->refused_text, sizeof client->refused_text, "%s", message->text);
+  }
+  for (int s = 0; s < client->shards; s++) client->link[s].waiting = false;
+}
+
+int epact_client_step(epact_client *client, const epact_message *message)
+{
+  if (message->shard < 0 || message->shard >= client->shards) {
+    return epact_fail(EPACT_E_PROTO, "a message from shard %d of %d", message->shard, client->shards);
+  }
+  epact_link *link = &client->link[message->shard];
+  if (message->kind == EPACT_M_ACK) {
+    take_ack(link, message->clock);
+    return EPACT_OK;
+  }
+  if (message->kind == EPACT_M_REFUSED) {
+    take_refusal(client, message);
+    return EPACT_OK;
+  }
+  if (!link->waiting || message->request != link->asked.request) return EPACT_OK; /* late or repeated */
+  static const epact_message_kind answer_of[EPACT_M_KINDS] = { [EPACT_M_CREATE] = EPACT_M_CREATED,
+                                                               [EPACT_M_READ] = EPACT_M_ROWS,
+                                                               [EPACT_M_CHANGES] = EPACT_M_FEED,
+                                                               [EPACT_M_WAIT] = EPACT_M_REACHED };
+  if (message->kind != answer_of[link->asked.kind]) return epact_fail(EPACT_E_PROTO, "an answer of the wrong kind");
+  int code = EPACT_OK;
+  if (message->kind == EPACT_M_ROWS) code = take_rows(client, link, message);
+  if (message->kind == EPACT_M_FEED) code = take_feed(client, message->shard, message);
+  if (code) return code;
+  if (message->kind == EPACT_M_FEED && message->clock < link->asked.clock) { /* cut short: the rest */
+    epact_message more = link->asked;
+    more.cursor = message->cursor;
+    return ask(client, message->shard, &more);
+  }
+  link->waiting = false;
+  return EPACT_OK;
+}

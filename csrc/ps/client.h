@@ -1,0 +1,131 @@
+/* A worker's side of the protocol as a pure state machine: its clock, its update logs, its cache, the
+ * batches and requests that no shard has answered yet. No socket, thread or clock inside: messages go
+ * out through an outbox, answers come in through epact_client_step.
+ *
+ * A cached row is the shard's row when it was fetched, plus the worker's own increments that were not
+ * in it, each once: read-my-writes. */
+#ifndef EPACT_PS_CLIENT_H
+#define EPACT_PS_CLIENT_H
+
+#include "log.h"
+#include "message.h"
+
+#define EPACT_ASYNC INT64_MAX
+
+typedef struct epact_client epact_client;
+
+/* Beside each row of a cache. All zero: never fetched, nothing logged. */
+typedef struct {
+  int64_t valid_before; /* the copy serves reads at clocks < this; 0: there is no copy */
+  int64_t stamp;        /* the copy holds every increment tagged < stamp */
+  uint64_t version;     /* the shard's version of the row */
+  uint32_t logged;      /* 1 + its accumulator in a dense log; 0 none */
+  uint32_t answered;    /* the request that brought the copy */
+} epact_cached;
+
+struct epact_table {
+  epact_client *client;
+  void *worker; /* the epact_worker around the client, for the public functions */
+  char name[EPACT_MAX_NAME + 1];
+  epact_schema schema;
+  int64_t staleness;
+  epact_store cache;
+  epact_cached *cached; /* by index of the cache */
+  uint32_t cached_capacity;
+  epact_log log;
+  int64_t *cursor;    /* by shard: changes read up to here */
+  epact_batch **held; /* what the sections handed out point into */
+  int64_t held_count, held_capacity;
+  epact_section *changed; /* handed out */
+  int64_t changed_count, changed_capacity;
+  epact_table_stats stats;
+};
+
+typedef struct {
+  int64_t clock;
+  bool final;
+  epact_batch *batch;
+} epact_unacknowledged;
+
+/* What this worker and one shard have open between them. */
+typedef struct {
+  epact_unacknowledged *batch; /* in clock order */
+  int32_t batches, capacity;
+  bool waiting; /* for the answer to `asked` */
+  epact_message asked;
+  epact_batch *asked_ids;
+} epact_link;
+
+struct epact_client {
+  int32_t slot, slots, shards;
+  int32_t local; /* the shard in this process, whose batches are applied at once; -1 none */
+  uint32_t incarnation;
+  int64_t clock;
+  int64_t floor; /* reads must hold every increment tagged < floor (barriers) */
+  bool finished;
+  uint32_t request;
+  epact_link *link; /* by shard */
+  epact_table **table;
+  int32_t tables;
+  epact_outbox outbox;
+  int refused_code; /* a shard's refusal; of a batch (request 0) it stays */
+  uint32_t refused_request;
+  char refused_text[512];
+  char *split; /* a batch dealt to several shards */
+  size_t split_bytes;
+  epact_section *sections; /* shards x tables */
+};
+
+int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox);
+void epact_client_free(epact_client *client);
+
+/** The id of the table of that name: every process computes the same. */
+uint32_t epact_table_id(const char *name);
+/** The shard that owns a row. */
+static inline int32_t epact_row_shard(const epact_schema *schema, int64_t row, int32_t shards)
+{
+  return shards == 1 ? 0 : (int32_t)(((uint64_t)row + schema->id) % (uint64_t)shards);
+}
+
+/** Opens a table: asks every shard to make it. NULL with the sentence left. */
+epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness);
+/** Forgets the table opened last, which the shards refused. */
+void epact_client_forget_last(epact_client *client);
+/** Publishes the logs tagged with the clock to every shard, then clock += 1. */
+int epact_client_clock(epact_client *client, bool final);
+/** Asks a shard: READ (section has the ids), CHANGES or WAIT, for the minimum clock `need`. */
+int epact_client_ask(epact_client *client, int shard, epact_message_kind kind, const epact_table *table, int64_t need,
+                     const epact_section *ids);
+/** An answer of `shard` is awaited. */
+static inline bool epact_client_waits(const epact_client *client, int shard)
+{
+  return client->link[shard].waiting;
+}
+/** Takes one message from a shard. Unexpected ones (late, repeated) are ignored. */
+int epact_client_step(epact_client *client, const epact_message *message);
+/** Sends again what was not answered: after a reconnection, or on a lossy network. */
+int epact_client_resend(epact_client *client);
+/** Batches no shard has acknowledged. */
+int64_t epact_client_unacknowledged(const epact_client *client);
+
+/** The minimum clock a read of this table at the worker's clock needs (the SSP rule). */
+static inline int64_t epact_table_need(const epact_table *table)
+{
+  int64_t need = table->staleness == EPACT_ASYNC ? 0 : table->client->clock - table->staleness;
+  return need > table->client->floor ? need : table->client->floor;
+}
+
+/** Index of a row in the cache, made if new; EPACT_NO_INDEX when memory is short. */
+uint32_t epact_table_index(epact_table *table, int64_t row);
+/** Starts the copy of a row anew from the shard's contents (dense: values; sparse: cells), and puts the
+ * log's increments on top. `stamp`: the shard's minimum. */
+int epact_table_install(epact_table *table, uint32_t index, int64_t row, const void *values,
+                        const epact_sparse_row *cells, int64_t stamp, uint64_t version);
+/** The copy is known to be current: only its stamp moves. */
+void epact_table_renew(epact_table *table, uint32_t index, int64_t stamp);
+/** Releases what the last changes pointed into. */
+void epact_table_drop_changes(epact_table *table);
+/** Adds a batch to the changes handed out. Takes over the caller's reference. */
+int epact_table_hold_changes(epact_table *table, epact_batch *batch);
+
+#endif

@@ -1,0 +1,105 @@
+/* What workers (clients) and shards say to each other. The state machines see only this struct:
+ * whether its pointers lead into the sender's memory (one process) or into a decoded frame (several)
+ * they do not know. Pointers are lent for the duration of a step; who keeps data copies it. */
+#ifndef EPACT_PS_MESSAGE_H
+#define EPACT_PS_MESSAGE_H
+
+#include "store.h"
+
+typedef enum {
+  /* worker -> shard */
+  EPACT_M_CREATE = 1, /* schema, text = name */
+  EPACT_M_BATCH,      /* the increments of (slot, clock); final: the worker has finished */
+  EPACT_M_READ,       /* rows of one table; need; section[0] has the ids */
+  EPACT_M_CHANGES,    /* others' increments after `cursor`; need */
+  EPACT_M_WAIT,       /* answered when the minimum clock reaches need */
+  /* shard -> worker */
+  EPACT_M_CREATED,
+  EPACT_M_ACK,     /* clock: batches up to it are held here for good */
+  EPACT_M_ROWS,    /* answer to READ: clock = minimum; applied = the asker's last applied batch */
+  EPACT_M_FEED,    /* answer to CHANGES: cursor = last entry sent */
+  EPACT_M_REACHED, /* answer to WAIT */
+  EPACT_M_REFUSED, /* code and text: the request or batch was refused */
+  /* process -> process, outside the state machines */
+  EPACT_M_REGISTER, /* to rank 0: text = endpoint, slot = workers */
+  EPACT_M_MEMBERS,  /* from rank 0: text = "workers endpoint\n" for every rank */
+  EPACT_M_STOP,     /* text = reason */
+  EPACT_M_KINDS
+} epact_message_kind;
+
+#define EPACT_MAX_SECTIONS 4096
+#define EPACT_MAX_NAME 255
+
+typedef struct {
+  epact_message_kind kind;
+  int32_t shard;        /* the shard's rank: whereto or wherefrom */
+  int32_t slot;         /* the worker's id: wherefrom or whereto */
+  uint32_t incarnation; /* of the worker in that slot */
+  uint32_t table;
+  uint32_t request; /* echoed in the answer */
+  int64_t clock;    /* BATCH: its clock; requests: the minimum needed; answers: the minimum */
+  int64_t applied;  /* ROWS: clock of the asker's last batch in these values; -1 none */
+  int64_t cursor;   /* CHANGES, FEED: position in the table's feed */
+  int32_t code;     /* REFUSED */
+  bool final;       /* BATCH: no more will come from this slot */
+  int32_t sections;
+  const epact_section *section;
+  const epact_schema *schema; /* CREATE */
+  const char *text;           /* CREATE, REFUSED, ...; never NULL after decoding */
+} epact_message;
+
+/* Where a step puts the messages it makes; consumed before emit returns. */
+typedef struct {
+  void (*emit)(void *context, const epact_message *message);
+  void *context;
+} epact_outbox;
+
+/* A refcounted (epact_retain, epact_release) immutable copy of some sections, in one block. */
+typedef struct {
+  int32_t sections;
+  const epact_section *section;
+  size_t bytes; /* of the arrays */
+} epact_batch;
+
+/** NULL when memory is short. */
+epact_batch *epact_batch_copy(int sections, const epact_section *section);
+
+/** Cells of a section: rows x cols or start[rows]; 0 for a section of row ids only. */
+static inline int64_t epact_section_cells(const epact_section *section)
+{
+  if (section->start) return (int64_t)section->start[section->rows];
+  return section->value ? section->rows * section->cols : 0;
+}
+
+/* The arrays of a section, each padded to 8 bytes, in the order row, start, col, value: the layout
+ * of a batch in memory and of a payload on the wire. */
+typedef struct {
+  size_t row, start, col, value;
+} epact_section_layout;
+
+static inline epact_section_layout epact_section_layout_of(const epact_section *section)
+{
+  size_t cells = (size_t)epact_section_cells(section), rows = (size_t)section->rows;
+  epact_section_layout layout = { rows * sizeof *section->row, 0, 0, cells * epact_type_bytes(section->type) };
+  if (section->start) {
+    layout.start = (rows + 1) * sizeof *section->start;
+    layout.col = cells * sizeof *section->col;
+  }
+  return layout;
+}
+
+static inline size_t epact_padded(size_t bytes)
+{
+  return (bytes + 7) & ~(size_t)7;
+}
+
+static inline size_t epact_section_bytes(const epact_section *section)
+{
+  epact_section_layout layout = epact_section_layout_of(section);
+  return epact_padded(layout.row) + epact_padded(layout.start) + epact_padded(layout.col) + epact_padded(layout.value);
+}
+
+/** Copies the arrays to `target` (epact_section_bytes long); *copy points into it. Returns the end. */
+char *epact_section_copy(const epact_section *section, char *target, epact_section *copy);
+
+#endif

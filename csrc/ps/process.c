@@ -1,0 +1,366 @@
+/* A process's part in a job: stepping the shard under its lock, waiting, stopping, shared memory. */
+#include "process.h"
+
+#include "../base/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_TIMEOUT 300.0
+#define SLICE_SECONDS 0.1 /* a wait looks up this often */
+#define MAX_WORKERS 4096
+
+static void deadline_after(double seconds, struct timespec *deadline)
+{
+  clock_gettime(CLOCK_MONOTONIC, deadline);
+  deadline->tv_nsec += (long)(seconds * 1e9);
+  deadline->tv_sec += deadline->tv_nsec / 1000000000;
+  deadline->tv_nsec %= 1000000000;
+}
+
+static void init_condition(pthread_cond_t *condition)
+{
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(condition, &attributes);
+  pthread_condattr_destroy(&attributes);
+}
+
+/* ---- steps of the shard ---- */
+
+typedef struct {
+  epact_process *process;
+  epact_worker *caller;
+} step_context;
+
+/* An answer to another worker of this process outlives the step: it travels as a frame. */
+static int post_copy(epact_worker *worker, const epact_message *message)
+{
+  epact_letter *letter = epact_calloc(1, sizeof *letter);
+  char *frame = letter ? epact_malloc(epact_wire_size(message)) : NULL;
+  size_t bytes;
+  int code = frame ? epact_wire_encode(message, 0, frame, &bytes) : EPACT_E_NOMEM;
+  if (!code) code = epact_wire_decode(frame, bytes, 0, &letter->decoded);
+  if (code) {
+    free(frame);
+    free(letter);
+    return code;
+  }
+  letter->frame = frame;
+  epact_worker_post(worker, letter);
+  return EPACT_OK;
+}
+
+static void deliver(void *context, const epact_message *message)
+{
+  step_context *step = context;
+  epact_process *process = step->process;
+  int code, rank = process->slot_rank[message->slot];
+  if (step->caller && step->caller->client.slot == message->slot) {
+    code = epact_client_step(&step->caller->client, message);
+  } else if (rank == process->rank) {
+    code = post_copy(&process->worker[message->slot - process->first_slot], message);
+  } else {
+    code = epact_net_send(process->net, rank, message);
+  }
+  if (code) epact_process_stop(process, epact_error_message());
+}
+
+static void publish_minimum(epact_process *process, int64_t minimum)
+{
+  pthread_mutex_lock(&process->advance_lock);
+  if (minimum > atomic_load(&process->minimum)) atomic_store(&process->minimum, minimum);
+  pthread_cond_broadcast(&process->advanced);
+  pthread_mutex_unlock(&process->advance_lock);
+}
+
+int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message)
+{
+  step_context context = { process, caller };
+  epact_outbox outbox = { deliver, &context };
+  pthread_rwlock_wrlock(&process->shard_lock);
+  int64_t before = process->shard.minimum;
+  int code = epact_shard_step(&process->shard, message, &outbox);
+  int64_t after = process->shard.minimum;
+  pthread_rwlock_unlock(&process->shard_lock);
+  if (after > before) publish_minimum(process, after);
+  return code;
+}
+
+/* ---- waiting and stopping ---- */
+
+int epact_process_check(epact_process *process)
+{
+  if (EPACT_LIKELY(!atomic_load_explicit(&process->stopped, memory_order_acquire))) return EPACT_OK;
+  return epact_fail(EPACT_E_STOPPED, "%s", process->reason);
+}
+
+static int fail_timeout(epact_process *process, int64_t need, const char *what)
+{
+  pthread_rwlock_rdlock(&process->shard_lock);
+  int slowest = epact_shard_slowest(&process->shard);
+  int64_t applied = process->shard.slot[slowest].applied;
+  pthread_rwlock_unlock(&process->shard_lock);
+  return epact_fail(EPACT_E_TIMEOUT,
+                    "%s: waited %g s for worker %d (rank %d), which is at clock %" PRId64 " of %" PRId64, what,
+                    process->timeout, slowest, process->slot_rank[slowest], applied + 1, need);
+}
+
+int epact_process_wait(epact_process *process, int64_t need, const char *what)
+{
+  if (atomic_load(&process->minimum) >= need) return EPACT_OK;
+  double end = epact_now() + process->timeout;
+  int code = EPACT_OK;
+  pthread_mutex_lock(&process->advance_lock);
+  while (atomic_load(&process->minimum) < need && !(code = epact_process_check(process)) && epact_now() < end) {
+    struct timespec deadline;
+    deadline_after(SLICE_SECONDS, &deadline);
+    pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
+  }
+  pthread_mutex_unlock(&process->advance_lock);
+  if (code || atomic_load(&process->minimum) >= need) return code;
+  return fail_timeout(process, need, what);
+}
+
+void epact_process_stop_here(epact_process *process, const char *reason, bool tell)
+{
+  pthread_mutex_lock(&process->stop_lock);
+  bool first = !atomic_load(&process->stopped);
+  if (first) {
+    process->reason = strdup(reason && *reason ? reason : "the job was stopped");
+    if (process->reason) atomic_store_explicit(&process->stopped, 1, memory_order_release);
+  }
+  pthread_mutex_unlock(&process->stop_lock);
+  if (!first) return;
+  for (int rank = 0; tell && process->net && rank < process->size; rank++) {
+    epact_message stop = { .kind = EPACT_M_STOP, .shard = process->rank, .slot = -1, .text = process->reason };
+    if (rank != process->rank) epact_net_send(process->net, rank, &stop);
+  }
+  publish_minimum(process, INT64_MIN); /* wakes who waits */
+  for (int i = 0; i < process->workers; i++) {
+    epact_worker *worker = &process->worker[i];
+    pthread_mutex_lock(&worker->inbox_lock);
+    pthread_cond_broadcast(&worker->inbox_filled);
+    pthread_mutex_unlock(&worker->inbox_lock);
+  }
+}
+
+void epact_process_stop(epact_process *process, const char *reason)
+{
+  epact_process_stop_here(process, reason, true);
+}
+
+const char *epact_process_stopped(epact_process *process)
+{
+  return atomic_load(&process->stopped) ? process->reason : NULL;
+}
+
+int epact_process_drain(epact_process *process, double seconds)
+{
+  double end = epact_now() + seconds;
+  int code = EPACT_OK;
+  pthread_mutex_lock(&process->advance_lock);
+  while (atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
+         epact_now() < end) {
+    struct timespec deadline;
+    double left = end - epact_now();
+    deadline_after(left < SLICE_SECONDS ? (left > 0 ? left : 0) : SLICE_SECONDS, &deadline);
+    pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
+  }
+  pthread_mutex_unlock(&process->advance_lock);
+  if (code) return code;
+  return atomic_load(&process->minimum) < EPACT_FOREVER ? EPACT_E_AGAIN : EPACT_OK;
+}
+
+/* ---- a worker's side ---- */
+
+void epact_worker_post(epact_worker *worker, epact_letter *letter)
+{
+  letter->next = NULL;
+  pthread_mutex_lock(&worker->inbox_lock);
+  *worker->inbox_end = letter;
+  worker->inbox_end = &letter->next;
+  pthread_cond_signal(&worker->inbox_filled);
+  pthread_mutex_unlock(&worker->inbox_lock);
+}
+
+static void worker_emit(void *context, const epact_message *message)
+{
+  epact_worker *worker = context;
+  epact_process *process = worker->process;
+  int code = message->shard == process->rank ? epact_process_step(process, worker, message)
+                                             : epact_net_send(process->net, message->shard, message);
+  if (code && !worker->failure) worker->failure = code;
+}
+
+/* ---- opening and closing ---- */
+
+static int check_options(const epact_process_options *o)
+{
+  if (o->size < 1 || o->rank < 0 || o->rank >= o->size) {
+    return epact_fail(EPACT_E_MISUSE, "rank %d of %d processes is not possible", o->rank, o->size);
+  }
+  if (o->workers < 1 || o->workers > MAX_WORKERS) {
+    return epact_fail(EPACT_E_MISUSE, "workers must be 1 .. %d, got %d", MAX_WORKERS, o->workers);
+  }
+  if (o->size > 1 && (!o->root || !*o->root)) {
+    return epact_fail(EPACT_E_MISUSE, "a job of %d processes needs the address of rank 0 (EPACT_ROOT)", o->size);
+  }
+  return EPACT_OK;
+}
+
+static int lay_out_slots(epact_process *process, const int32_t *workers)
+{
+  int64_t slots = 0;
+  for (int rank = 0; rank < process->size; rank++) {
+    if (rank == process->rank) process->first_slot = (int32_t)slots;
+    slots += workers[rank];
+  }
+  if (slots > MAX_WORKERS)
+    return epact_fail(EPACT_E_LIMIT, "%" PRId64 " workers exceed the limit of %d", slots, MAX_WORKERS);
+  process->slots = (int32_t)slots;
+  process->slot_rank = epact_calloc((size_t)slots, sizeof *process->slot_rank);
+  if (!process->slot_rank) return EPACT_E_NOMEM;
+  for (int rank = 0, slot = 0; rank < process->size; rank++) {
+    for (int i = 0; i < workers[rank]; i++) process->slot_rank[slot++] = rank;
+  }
+  return EPACT_OK;
+}
+
+static int open_workers(epact_process *process)
+{
+  process->worker = epact_calloc((size_t)process->workers, sizeof *process->worker);
+  if (!process->worker) return EPACT_E_NOMEM;
+  for (int i = 0; i < process->workers; i++) {
+    epact_worker *worker = &process->worker[i];
+    worker->process = process;
+    worker->local = i;
+    worker->inbox_end = &worker->inbox;
+    pthread_mutex_init(&worker->inbox_lock, NULL);
+    init_condition(&worker->inbox_filled);
+    epact_outbox outbox = { worker_emit, worker };
+    int code = epact_client_init(&worker->client, process->first_slot + i, process->slots, process->size, process->rank,
+                                 outbox);
+    if (code) return code;
+  }
+  return EPACT_OK;
+}
+
+epact_process *epact_process_open(const epact_process_options *options)
+{
+  if (check_options(options)) return NULL;
+  epact_process *process = epact_calloc(1, sizeof *process);
+  int32_t *workers = epact_calloc((size_t)options->size, sizeof *workers);
+  if (!process || !workers) {
+    free(process);
+    free(workers);
+    return NULL;
+  }
+  process->rank = options->rank;
+  process->size = options->size;
+  process->workers = options->workers;
+  process->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
+  process->deterministic = options->deterministic != 0;
+  pthread_rwlock_init(&process->shard_lock, NULL);
+  pthread_mutex_init(&process->advance_lock, NULL);
+  pthread_mutex_init(&process->stop_lock, NULL);
+  pthread_mutex_init(&process->shared_lock, NULL);
+  init_condition(&process->advanced);
+  workers[process->rank] = process->workers;
+  int code = process->size > 1 ? epact_net_open(&process->net, options, workers) : EPACT_OK;
+  if (!code) code = lay_out_slots(process, workers);
+  if (!code)
+    code = epact_shard_init(&process->shard, process->rank, process->size, process->slots, process->deterministic);
+  if (!code) code = open_workers(process);
+  if (!code && process->net) code = epact_net_start(process->net, process);
+  free(workers);
+  if (code) {
+    epact_process_close(process);
+    return NULL;
+  }
+  return process;
+}
+
+static void close_worker(epact_worker *worker)
+{
+  while (worker->inbox) {
+    epact_letter *letter = worker->inbox;
+    worker->inbox = letter->next;
+    epact_decoded_free(&letter->decoded);
+    free(letter->frame);
+    free(letter);
+  }
+  epact_client_free(&worker->client);
+  pthread_mutex_destroy(&worker->inbox_lock);
+  pthread_cond_destroy(&worker->inbox_filled);
+}
+
+void epact_process_close(epact_process *process)
+{
+  if (!process) return;
+  epact_net_close(process->net);
+  for (int i = 0; process->worker && i < process->workers; i++) {
+    if (process->worker[i].process) close_worker(&process->worker[i]);
+  }
+  if (process->shard.slot) epact_shard_free(&process->shard);
+  while (process->shared) {
+    epact_shared_block *block = process->shared;
+    process->shared = block->next;
+    epact_release(block->memory);
+    free(block->name);
+    free(block);
+  }
+  pthread_rwlock_destroy(&process->shard_lock);
+  pthread_mutex_destroy(&process->advance_lock);
+  pthread_mutex_destroy(&process->stop_lock);
+  pthread_mutex_destroy(&process->shared_lock);
+  pthread_cond_destroy(&process->advanced);
+  free(process->reason);
+  free(process->slot_rank);
+  free(process->worker);
+  free(process);
+}
+
+epact_worker *epact_process_worker(epact_process *process, int index)
+{
+  if (index < 0 || index >= process->workers) {
+    epact_fail(EPACT_E_MISUSE, "worker %d of %d", index, process->workers);
+    return NULL;
+  }
+  return &process->worker[index];
+}
+
+static epact_shared_block *new_shared(const char *name, size_t bytes)
+{
+  epact_shared_block *block = epact_calloc(1, sizeof *block);
+  if (!block) return NULL;
+  block->name = strdup(name);
+  block->bytes = bytes;
+  block->memory = epact_block_new(bytes);
+  if (block->name && block->memory) return block;
+  free(block->name);
+  epact_release(block->memory);
+  free(block);
+  return NULL;
+}
+
+void *epact_process_shared(epact_process *process, const char *name, size_t bytes)
+{
+  pthread_mutex_lock(&process->shared_lock);
+  epact_shared_block *block = process->shared;
+  while (block && strcmp(block->name, name)) block = block->next;
+  if (!block && (block = new_shared(name, bytes))) {
+    block->next = process->shared;
+    process->shared = block;
+  }
+  pthread_mutex_unlock(&process->shared_lock);
+  if (!block) return NULL;
+  if (block->bytes == bytes) return block->memory;
+  epact_fail(EPACT_E_SCHEMA, "shared '%s' has %zu bytes, not %zu", name, block->bytes, bytes);
+  return NULL;
+}

@@ -1,0 +1,87 @@
+/* A process's part in a job: its shard behind a lock, its workers, its link to other processes.
+ *
+ * Locks, in the order they may be taken: shard_lock (the shard's state; readers of rows share it),
+ * then one of advance_lock (waiting for the minimum clock), an inbox's lock, the net's queue lock. */
+#ifndef EPACT_PS_PROCESS_H
+#define EPACT_PS_PROCESS_H
+
+#include "client.h"
+#include "shard.h"
+#include "wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct epact_net epact_net;
+
+/* An answer from another process: decoded, with the frame it points into. */
+typedef struct epact_letter {
+  struct epact_letter *next;
+  epact_decoded decoded;
+  char *frame;
+} epact_letter;
+
+struct epact_worker {
+  epact_process *process;
+  int local;
+  epact_client client;
+  int failure; /* of a step that was made inside emit */
+  pthread_mutex_t inbox_lock;
+  pthread_cond_t inbox_filled;
+  epact_letter *inbox, **inbox_end;
+};
+
+typedef struct epact_shared_block {
+  struct epact_shared_block *next;
+  char *name;
+  size_t bytes;
+  void *memory;
+} epact_shared_block;
+
+struct epact_process {
+  int32_t rank, size, workers, slots, first_slot;
+  int32_t *slot_rank; /* the process of each slot */
+  double timeout;
+  bool deterministic;
+  epact_worker *worker;
+  epact_net *net; /* NULL when size is 1 */
+
+  pthread_rwlock_t shard_lock;
+  epact_shard shard;
+
+  pthread_mutex_t advance_lock;
+  pthread_cond_t advanced;
+  _Atomic int64_t minimum; /* of the shard, for waiting without its lock */
+
+  atomic_int stopped;
+  char *reason; /* set before `stopped` */
+  pthread_mutex_t stop_lock;
+
+  pthread_mutex_t shared_lock;
+  epact_shared_block *shared;
+};
+
+/** One step of this process's shard. Answers go to `caller` at once, to other workers by their inbox,
+ * to other processes by the net. */
+int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
+/** Waits until the shard's minimum clock is at least `need`. `what` names the table in errors. */
+int epact_process_wait(epact_process *process, int64_t need, const char *what);
+/** EPACT_OK, or E_STOPPED with the reason as the sentence. */
+int epact_process_check(epact_process *process);
+/** As epact_process_stop; `tell`: the other processes too. */
+void epact_process_stop_here(epact_process *process, const char *reason, bool tell);
+/** Puts an answer into a local worker's inbox; takes over decoded and frame. */
+void epact_worker_post(epact_worker *worker, epact_letter *letter);
+
+/* net.c */
+/** Registers with rank 0 and learns every process's endpoint and number of workers, which go to
+ * workers[0 .. size-1]. */
+int epact_net_open(epact_net **net, const epact_process_options *options, int32_t *workers);
+/** Starts the thread that moves frames. */
+int epact_net_start(epact_net *net, epact_process *process);
+/** Queues a message for a process; may be called by any thread. */
+int epact_net_send(epact_net *net, int rank, const epact_message *message);
+/** Sends what is queued, ends the thread, closes the sockets. NULL is ignored. */
+void epact_net_close(epact_net *net);
+
+#endif

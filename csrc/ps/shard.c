@@ -1,0 +1,426 @@
+/* A shard as a pure state machine: batches in, clocks forward, parked requests answered. */
+#include "shard.h"
+
+#include "../base/internal.h"
+#include "shard_table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FEED_BYTES ((size_t)8 << 20) /* of one answer */
+
+int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool deterministic)
+{
+  memset(shard, 0, sizeof *shard);
+  shard->rank = rank;
+  shard->shards = shards;
+  shard->slots = slots;
+  shard->deterministic = deterministic;
+  shard->slot = epact_calloc((size_t)slots, sizeof *shard->slot);
+  if (!shard->slot) return EPACT_E_NOMEM;
+  for (int i = 0; i < slots; i++) shard->slot[i].applied = shard->slot[i].received = -1;
+  return EPACT_OK;
+}
+
+void epact_shard_free(epact_shard *shard)
+{
+  for (int i = 0; i < shard->slots && shard->slot; i++) {
+    epact_slot *slot = &shard->slot[i];
+    for (int k = 0; k < slot->staged_count; k++) epact_release(slot->staged[k].batch);
+    free(slot->staged);
+  }
+  for (int i = 0; i < shard->tables; i++) epact_shard_table_free(shard->table[i]);
+  for (int i = 0; i < shard->parked_count; i++) epact_release(shard->parked[i].ids);
+  free(shard->slot);
+  free(shard->table);
+  free(shard->parked);
+  free(shard->gathered);
+  memset(shard, 0, sizeof *shard);
+}
+
+epact_shard_table *epact_shard_find_table(const epact_shard *shard, uint32_t id)
+{
+  for (int i = 0; i < shard->tables; i++) {
+    if (shard->table[i]->schema.id == id) return shard->table[i];
+  }
+  return NULL;
+}
+
+int epact_shard_slowest(const epact_shard *shard)
+{
+  int slowest = 0;
+  for (int i = 1; i < shard->slots; i++) {
+    if (shard->slot[i].applied < shard->slot[slowest].applied) slowest = i;
+  }
+  return slowest;
+}
+
+/* ---- answers ---- */
+
+static epact_message answer_to(const epact_shard *shard, const epact_message *asked, epact_message_kind kind)
+{
+  epact_message answer = { .kind = kind,
+                           .shard = shard->rank,
+                           .slot = asked->slot,
+                           .incarnation = asked->incarnation,
+                           .table = asked->table,
+                           .request = asked->request,
+                           .clock = shard->minimum,
+                           .text = "" };
+  return answer;
+}
+
+/* The last error's sentence travels back; a refusal leaves the state as it was. */
+static int refuse(epact_shard *shard, const epact_message *asked, int code, const epact_outbox *outbox)
+{
+  epact_message answer = answer_to(shard, asked, EPACT_M_REFUSED);
+  answer.code = code;
+  answer.text = epact_error_message();
+  shard->refused++;
+  outbox->emit(outbox->context, &answer);
+  return EPACT_OK;
+}
+
+static int answer_read(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+{
+  const epact_shard_table *table = epact_shard_find_table(shard, asked->table);
+  epact_section rows;
+  int code = epact_shard_table_gather(table, asked->section->rows, asked->section->row, &shard->gathered,
+                                      &shard->gathered_bytes, &rows);
+  if (code) return code;
+  epact_message answer = answer_to(shard, asked, EPACT_M_ROWS);
+  answer.applied = shard->slot[asked->slot].applied;
+  answer.sections = 1;
+  answer.section = &rows;
+  outbox->emit(outbox->context, &answer);
+  return EPACT_OK;
+}
+
+/* One answer carries whole batches, so a reader sees a batch whole or not at all. When it had to be
+ * cut short it says a minimum below what was asked, and the reader asks again from the new cursor. */
+static int answer_changes(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+{
+  epact_shard_table *table = epact_shard_find_table(shard, asked->table);
+  const epact_feed_entry *entry;
+  int64_t cursor = asked->cursor;
+  size_t bytes = 0;
+  int32_t sections = 0;
+  epact_section *section = epact_malloc(EPACT_MAX_SECTIONS * sizeof *section);
+  if (!section) return EPACT_E_NOMEM;
+  epact_shard_feed_consumed(table, shard->slots, asked->slot, asked->cursor);
+  while (bytes < FEED_BYTES && sections < EPACT_MAX_SECTIONS &&
+         (entry = epact_shard_feed_next(table, asked->slot, &cursor))) {
+    section[sections++] = entry->batch->section[0];
+    bytes += entry->batch->bytes;
+  }
+  int64_t rest = cursor;
+  bool cut = epact_shard_feed_next(table, asked->slot, &rest) != NULL;
+  epact_message answer = answer_to(shard, asked, EPACT_M_FEED);
+  answer.cursor = cursor;
+  answer.sections = sections;
+  answer.section = section;
+  if (cut) answer.clock = asked->clock - 1;
+  outbox->emit(outbox->context, &answer);
+  free(section);
+  return EPACT_OK;
+}
+
+static int answer(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+{
+  if (asked->kind == EPACT_M_READ) return answer_read(shard, asked, outbox);
+  if (asked->kind == EPACT_M_CHANGES) return answer_changes(shard, asked, outbox);
+  epact_message reached = answer_to(shard, asked, EPACT_M_REACHED);
+  outbox->emit(outbox->context, &reached);
+  return EPACT_OK;
+}
+
+/* ---- requests that wait for the minimum clock ---- */
+
+static int park(epact_shard *shard, const epact_message *asked)
+{
+  epact_parked *place = NULL;
+  for (int i = 0; i < shard->parked_count && !place; i++) { /* asked again: the newer one replaces it */
+    if (shard->parked[i].message.slot == asked->slot) place = &shard->parked[i];
+  }
+  epact_batch *ids = NULL;
+  if (asked->sections && !(ids = epact_batch_copy(asked->sections, asked->section))) return EPACT_E_NOMEM;
+  if (place)
+    epact_release(place->ids);
+  else {
+    if (shard->parked_count == shard->parked_capacity) {
+      int32_t capacity = shard->parked_capacity ? shard->parked_capacity * 2 : 8;
+      int code = epact_grow(&shard->parked, (size_t)capacity, sizeof *shard->parked);
+      if (code) {
+        epact_release(ids);
+        return code;
+      }
+      shard->parked_capacity = capacity;
+    }
+    place = &shard->parked[shard->parked_count++];
+  }
+  *place = (epact_parked){ *asked, ids };
+  place->message.text = "";
+  place->message.schema = NULL;
+  place->message.section = ids ? ids->section : NULL;
+  return EPACT_OK;
+}
+
+static int release_parked(epact_shard *shard, const epact_outbox *outbox)
+{
+  int kept = 0, first_code = EPACT_OK;
+  for (int i = 0; i < shard->parked_count; i++) {
+    epact_parked waiting = shard->parked[i];
+    if (waiting.message.clock > shard->minimum) {
+      shard->parked[kept++] = waiting;
+      continue;
+    }
+    int code = answer(shard, &waiting.message, outbox);
+    if (code && !first_code) first_code = code;
+    epact_release(waiting.ids);
+  }
+  shard->parked_count = kept;
+  return first_code;
+}
+
+static int take_request(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+{
+  if (asked->kind != EPACT_M_WAIT) {
+    const epact_shard_table *table = epact_shard_find_table(shard, asked->table);
+    if (!table) {
+      int code = epact_fail(EPACT_E_SCHEMA, "shard %d has no table with id %08" PRIx32, shard->rank, asked->table);
+      return refuse(shard, asked, code, outbox);
+    }
+    if (asked->kind == EPACT_M_CHANGES && !table->schema.changes) {
+      int code = epact_fail(EPACT_E_SCHEMA, "table '%s' does not keep changes", table->name);
+      return refuse(shard, asked, code, outbox);
+    }
+    if (asked->kind == EPACT_M_READ && asked->sections != 1) {
+      return refuse(shard, asked, epact_fail(EPACT_E_PROTO, "a read names rows of one table"), outbox);
+    }
+    for (int64_t i = 0; asked->kind == EPACT_M_READ && i < asked->section->rows; i++) {
+      if (epact_schema_has_row(&table->schema, asked->section->row[i])) continue;
+      int code = epact_fail(EPACT_E_RANGE, "table '%s': row %" PRId64 " is outside [0, %" PRId64 ")", table->name,
+                            asked->section->row[i], table->schema.rows);
+      return refuse(shard, asked, code, outbox);
+    }
+  }
+  return asked->clock > shard->minimum ? park(shard, asked) : answer(shard, asked, outbox);
+}
+
+/* ---- batches ---- */
+
+static int check_batch(epact_shard *shard, const epact_message *batch)
+{
+  shard->serial++;
+  for (int i = 0; i < batch->sections; i++) {
+    const epact_section *section = &batch->section[i];
+    epact_shard_table *table = epact_shard_find_table(shard, section->table);
+    if (!table) {
+      return epact_fail(EPACT_E_SCHEMA, "shard %d has no table with id %08" PRIx32, shard->rank, section->table);
+    }
+    if (table->seen == shard->serial) {
+      return epact_fail(EPACT_E_PROTO, "table '%s' is twice in one batch", table->name);
+    }
+    table->seen = shard->serial;
+    int code = epact_shard_table_check(table, section);
+    if (code) return code;
+  }
+  return EPACT_OK;
+}
+
+/* All that can fail comes first; then every table is changed. */
+static int apply_batch(epact_shard *shard, int slot, int64_t clock, int sections, const epact_section *section)
+{
+  int code = EPACT_OK;
+  for (int i = 0; i < sections && !code; i++) {
+    code = epact_shard_table_prepare(epact_shard_find_table(shard, section[i].table), &section[i]);
+  }
+  if (code) {
+    for (int i = 0; i < sections; i++) epact_shard_table_forget(epact_shard_find_table(shard, section[i].table));
+    return code;
+  }
+  shard->version++;
+  for (int i = 0; i < sections; i++) {
+    epact_shard_table *table = epact_shard_find_table(shard, section[i].table);
+    epact_shard_table_apply(table, &section[i], slot, clock, shard->version);
+  }
+  return EPACT_OK;
+}
+
+static void advance(epact_shard *shard, epact_slot *slot, int64_t clock, bool final)
+{
+  slot->applied = final ? EPACT_FOREVER : clock;
+  for (int i = 0; i < shard->tables && final; i++) { /* it reads no more changes */
+    epact_shard_feed_consumed(shard->table[i], shard->slots, (int)(slot - shard->slot), EPACT_FOREVER);
+  }
+  int64_t least = EPACT_FOREVER;
+  for (int i = 0; i < shard->slots; i++) {
+    if (shard->slot[i].applied < least) least = shard->slot[i].applied;
+  }
+  shard->minimum = least == EPACT_FOREVER ? least : least + 1;
+}
+
+static int stage(epact_slot *slot, const epact_message *message)
+{
+  int at = slot->staged_count;
+  while (at > 0 && slot->staged[at - 1].clock > message->clock) at--;
+  if (at > 0 && slot->staged[at - 1].clock == message->clock) return EPACT_OK; /* staged already */
+  if (slot->staged_count == slot->staged_capacity) {
+    int32_t capacity = slot->staged_capacity ? slot->staged_capacity * 2 : 4;
+    int code = epact_grow(&slot->staged, (size_t)capacity, sizeof *slot->staged);
+    if (code) return code;
+    slot->staged_capacity = capacity;
+  }
+  epact_batch *batch = epact_batch_copy(message->sections, message->section);
+  if (!batch) return EPACT_E_NOMEM;
+  memmove(slot->staged + at + 1, slot->staged + at, (size_t)(slot->staged_count - at) * sizeof *slot->staged);
+  slot->staged[at] = (epact_staged){ message->clock, message->final, batch };
+  slot->staged_count++;
+  return EPACT_OK;
+}
+
+static int apply_first_staged(epact_shard *shard, int s)
+{
+  epact_slot *slot = &shard->slot[s];
+  epact_staged first = slot->staged[0];
+  int code = apply_batch(shard, s, first.clock, first.batch->sections, first.batch->section);
+  if (code) return code;
+  memmove(slot->staged, slot->staged + 1, (size_t)(slot->staged_count - 1) * sizeof *slot->staged);
+  slot->staged_count--;
+  advance(shard, slot, first.clock, first.final);
+  epact_release(first.batch);
+  return EPACT_OK;
+}
+
+static bool next_is_staged(const epact_slot *slot)
+{
+  return slot->staged_count && slot->staged[0].clock == slot->applied + 1;
+}
+
+/* Deterministic: a clock is applied when every slot's batch for it is here. */
+static int apply_whole_clocks(epact_shard *shard)
+{
+  for (;;) {
+    bool any = false;
+    for (int s = 0; s < shard->slots; s++) {
+      if (shard->slot[s].applied == EPACT_FOREVER) continue;
+      if (!next_is_staged(&shard->slot[s])) return EPACT_OK;
+      any = true;
+    }
+    if (!any) return EPACT_OK;
+    for (int s = 0; s < shard->slots; s++) {
+      if (shard->slot[s].applied == EPACT_FOREVER) continue;
+      int code = apply_first_staged(shard, s);
+      if (code) return code;
+    }
+  }
+}
+
+static void count_received(epact_slot *slot)
+{
+  for (int k = 0; k < slot->staged_count; k++) {
+    if (slot->staged[k].clock == slot->received + 1) {
+      slot->received++;
+      slot->finishing = slot->finishing || slot->staged[k].final;
+    }
+  }
+}
+
+static int take_batch(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
+{
+  epact_slot *slot = &shard->slot[message->slot];
+  int64_t minimum = shard->minimum;
+  int code = EPACT_OK;
+  if (message->clock <= slot->received || slot->finishing)
+    shard->duplicates++;
+  else if (message->clock > slot->received + EPACT_STAGING_WINDOW) {
+    code = epact_fail(EPACT_E_CLOCK, "worker %d sent clock %" PRId64 ", the shard expects %" PRId64, message->slot,
+                      message->clock, slot->received + 1);
+    return refuse(shard, message, code, outbox);
+  } else {
+    code = check_batch(shard, message);
+    if (code) return refuse(shard, message, code, outbox);
+    if (shard->deterministic || message->clock > slot->received + 1) {
+      if ((code = stage(slot, message))) return code;
+      count_received(slot);
+    } else {
+      code = apply_batch(shard, message->slot, message->clock, message->sections, message->section);
+      if (code) return code;
+      slot->received = message->clock;
+      slot->finishing = message->final;
+      advance(shard, slot, message->clock, message->final);
+      count_received(slot);
+    }
+    if (shard->deterministic)
+      code = apply_whole_clocks(shard);
+    else {
+      while (!code && next_is_staged(slot)) code = apply_first_staged(shard, message->slot);
+    }
+    if (code) return code;
+  }
+  epact_message ack = answer_to(shard, message, EPACT_M_ACK);
+  ack.clock = slot->received;
+  outbox->emit(outbox->context, &ack);
+  return shard->minimum > minimum ? release_parked(shard, outbox) : EPACT_OK;
+}
+
+/* ---- tables ---- */
+
+static int take_create(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
+{
+  epact_shard_table *table = epact_shard_find_table(shard, message->schema->id);
+  if (table && strcmp(table->name, message->text)) {
+    int code = epact_fail(EPACT_E_SCHEMA, "tables '%s' and '%s' share an id: rename one", table->name, message->text);
+    return refuse(shard, message, code, outbox);
+  }
+  if (table && !epact_schema_equal(&table->schema, message->schema)) {
+    char have[96], want[96];
+    int code = epact_fail(EPACT_E_SCHEMA, "table '%s' is %s, not %s", table->name,
+                          epact_schema_text(&table->schema, have, sizeof have),
+                          epact_schema_text(message->schema, want, sizeof want));
+    return refuse(shard, message, code, outbox);
+  }
+  if (!table) {
+    int code = epact_grow(&shard->table, (size_t)shard->tables + 1, sizeof *shard->table);
+    if (code) return code;
+    /* A store in one piece wastes pages when the rows are dealt to several shards. */
+    table = epact_shard_table_new(message->text, message->schema, shard->slots, shard->shards == 1);
+    if (!table) return EPACT_E_NOMEM;
+    for (int s = 0; s < shard->slots; s++) {
+      if (shard->slot[s].applied == EPACT_FOREVER) table->cursor[s] = EPACT_FOREVER;
+    }
+    shard->table[shard->tables++] = table;
+  }
+  epact_message created = answer_to(shard, message, EPACT_M_CREATED);
+  outbox->emit(outbox->context, &created);
+  return EPACT_OK;
+}
+
+int epact_shard_step(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
+{
+  if (message->slot < 0 || message->slot >= shard->slots) {
+    shard->refused++; /* nobody to answer to */
+    return EPACT_OK;
+  }
+  epact_slot *slot = &shard->slot[message->slot];
+  if (message->incarnation < slot->incarnation) {
+    int code = epact_fail(EPACT_E_FENCED, "worker %d was given up: incarnation %" PRIu32 " is in its place",
+                          message->slot, slot->incarnation);
+    return refuse(shard, message, code, outbox);
+  }
+  slot->incarnation = message->incarnation;
+  switch (message->kind) {
+  case EPACT_M_CREATE:
+    return take_create(shard, message, outbox);
+  case EPACT_M_BATCH:
+    return take_batch(shard, message, outbox);
+  case EPACT_M_READ:
+  case EPACT_M_CHANGES:
+  case EPACT_M_WAIT:
+    return take_request(shard, message, outbox);
+  default:
+    shard->refused++;
+    return EPACT_OK;
+  }
+}

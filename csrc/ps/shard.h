@@ -1,0 +1,90 @@
+/* A shard of the server as a pure state machine: epact_shard_step(state, message) -> messages.
+ * No socket, thread or clock inside; the caller brings the lock.
+ *
+ * Invariants. For each slot, batches are applied in clock order, each once, whole or not at all.
+ * minimum = 1 + the least clock applied over all slots: everything tagged < minimum is in the
+ * tables. It never goes back. In deterministic mode the batches of a clock are applied together, in
+ * slot order, when all have come. */
+#ifndef EPACT_PS_SHARD_H
+#define EPACT_PS_SHARD_H
+
+#include "message.h"
+
+#define EPACT_FOREVER INT64_MAX /* the clock of a slot that has finished */
+#define EPACT_STAGING_WINDOW 64 /* clocks a slot may be ahead of its last batch applied */
+
+typedef struct {
+  int32_t slot;
+  int64_t clock;
+  epact_batch *batch;
+} epact_feed_entry;
+
+typedef struct {
+  char name[EPACT_MAX_NAME + 1];
+  epact_schema schema;
+  epact_store store;
+  uint64_t *version; /* by index: the shard's version when the row last changed */
+  uint32_t version_capacity;
+  /* changes: entries feed_first .. feed_first + feed_count - 1 */
+  epact_feed_entry *feed;
+  int64_t feed_first, feed_count, feed_capacity;
+  int64_t *cursor;      /* by slot: entries before it were read */
+  epact_batch *pending; /* copy for the feed of the batch being applied */
+  uint64_t seen;        /* serial of the last batch that named this table */
+} epact_shard_table;
+
+typedef struct {
+  int64_t clock;
+  bool final;
+  epact_batch *batch;
+} epact_staged;
+
+typedef struct {
+  uint32_t incarnation;
+  int64_t applied;  /* clock of the last batch applied; -1 none; EPACT_FOREVER finished */
+  int64_t received; /* ... of the last one of an unbroken run, applied or staged */
+  bool finishing;   /* the final batch is among those received */
+  epact_staged *staged;
+  int32_t staged_count, staged_capacity;
+} epact_slot;
+
+typedef struct {
+  epact_message message;
+  epact_batch *ids;
+} epact_parked;
+
+typedef struct {
+  int32_t rank, shards, slots;
+  bool deterministic;
+  int64_t minimum;
+  uint64_t version; /* grows with every batch applied */
+  uint64_t serial;  /* grows with every batch checked */
+  epact_slot *slot;
+  epact_shard_table **table;
+  int32_t tables;
+  epact_parked *parked;
+  int32_t parked_count, parked_capacity;
+  int64_t duplicates, refused; /* counted: batches seen again, messages refused */
+  char *gathered;              /* an answer being put together */
+  size_t gathered_bytes;
+} epact_shard;
+
+int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool deterministic);
+void epact_shard_free(epact_shard *shard);
+
+/** Takes one message, emits the answers. A negative code is a failure of this process (memory);
+ * what is wrong with a message is answered with REFUSED and counted. */
+int epact_shard_step(epact_shard *shard, const epact_message *message, const epact_outbox *outbox);
+
+/** NULL when there is none of that id. */
+epact_shard_table *epact_shard_find_table(const epact_shard *shard, uint32_t id);
+/** The slot that holds the minimum back (the first of them). */
+int epact_shard_slowest(const epact_shard *shard);
+
+/** The first entry of a table's feed after *cursor that another slot made; *cursor moves to it (or to
+ * the end, and NULL is returned). Changes nothing. */
+const epact_feed_entry *epact_shard_feed_next(const epact_shard_table *table, int slot, int64_t *cursor);
+/** The slot has read the feed up to `cursor`: what all have read is freed. */
+void epact_shard_feed_consumed(epact_shard_table *table, int slots, int slot, int64_t cursor);
+
+#endif

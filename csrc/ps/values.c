@@ -1,0 +1,107 @@
+/* Arithmetic on arrays of a table's cell type: loops the compiler vectorises. */
+#include "values.h"
+
+#include "../base/internal.h"
+
+#include <math.h>
+
+const char *epact_type_name(int type)
+{
+  static const char *const name[] = { "f32", "f64", "i32", "i64" };
+  return type >= EPACT_F32 && type <= EPACT_I64 ? name[type] : "unknown";
+}
+
+EPACT_CLONES static void add_f32(float *restrict target, const float *restrict delta, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++) target[i] += delta[i];
+}
+
+EPACT_CLONES static void add_f64(double *restrict target, const double *restrict delta, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++) target[i] += delta[i];
+}
+
+/* Unsigned, so that overflow wraps instead of being undefined. */
+EPACT_CLONES static void add_i32(uint32_t *restrict target, const uint32_t *restrict delta, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++) target[i] += delta[i];
+}
+
+EPACT_CLONES static void add_i64(uint64_t *restrict target, const uint64_t *restrict delta, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++) target[i] += delta[i];
+}
+
+void epact_values_add(int type, void *target, const void *delta, int64_t n)
+{
+  switch (type) {
+  case EPACT_F32:
+    add_f32(target, delta, n);
+    break;
+  case EPACT_F64:
+    add_f64(target, delta, n);
+    break;
+  case EPACT_I32:
+    add_i32(target, delta, n);
+    break;
+  default:
+    add_i64(target, delta, n);
+    break;
+  }
+}
+
+/* x - x is 0 for finite x and NaN otherwise; four sums hide the latency of addition. */
+EPACT_CLONES static int all_finite_f32(const float *value, int64_t n)
+{
+  float sum[16] = { 0 };
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int lane = 0; lane < 16; lane++) sum[lane] += value[i + lane] - value[i + lane];
+  }
+  float total = 0;
+  for (int lane = 0; lane < 16; lane++) total += sum[lane];
+  for (; i < n; i++) total += value[i] - value[i];
+  return total == 0;
+}
+
+EPACT_CLONES static int all_finite_f64(const double *value, int64_t n)
+{
+  double sum[8] = { 0 };
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int lane = 0; lane < 8; lane++) sum[lane] += value[i + lane] - value[i + lane];
+  }
+  double total = 0;
+  for (int lane = 0; lane < 8; lane++) total += sum[lane];
+  for (; i < n; i++) total += value[i] - value[i];
+  return total == 0;
+}
+
+int64_t epact_values_first_nonfinite(int type, const void *value, int64_t n)
+{
+  if (type == EPACT_F32 && !all_finite_f32(value, n)) {
+    for (int64_t i = 0; i < n; i++) {
+      if (!isfinite(((const float *)value)[i])) return i;
+    }
+  }
+  if (type == EPACT_F64 && !all_finite_f64(value, n)) {
+    for (int64_t i = 0; i < n; i++) {
+      if (!isfinite(((const double *)value)[i])) return i;
+    }
+  }
+  return -1;
+}
+
+double epact_value_at(int type, const void *value, int64_t i)
+{
+  switch (type) {
+  case EPACT_F32:
+    return ((const float *)value)[i];
+  case EPACT_F64:
+    return ((const double *)value)[i];
+  case EPACT_I32:
+    return ((const int32_t *)value)[i];
+  default:
+    return (double)((const int64_t *)value)[i];
+  }
+}

@@ -1,0 +1,363 @@
+/* What a worker thread calls: its clock, and reads that wait as long as the SSP rule demands. */
+#include "process.h"
+
+#include "../base/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE_NANOSECONDS 100000000L
+#define READ_BYTES ((int64_t)4 << 20) /* of one request to another process */
+#define READ_SPARSE_ROWS 4096
+
+epact_worker_place epact_worker_where(const epact_worker *worker)
+{
+  const epact_process *process = worker->process;
+  return (epact_worker_place){ worker->client.slot, process->slots, process->rank,
+                               process->size,       worker->local,  process->deterministic };
+}
+
+int64_t epact_worker_now(const epact_worker *worker)
+{
+  return worker->client.clock;
+}
+
+int epact_worker_stopped(const epact_worker *worker)
+{
+  return atomic_load(&worker->process->stopped);
+}
+
+/* ---- answers of other processes ---- */
+
+static epact_letter *next_letter(epact_worker *worker, double end)
+{
+  pthread_mutex_lock(&worker->inbox_lock);
+  while (!worker->inbox && !atomic_load(&worker->process->stopped) && epact_now() < end) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_nsec += SLICE_NANOSECONDS;
+    deadline.tv_sec += deadline.tv_nsec / 1000000000;
+    deadline.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&worker->inbox_filled, &worker->inbox_lock, &deadline);
+  }
+  epact_letter *letter = worker->inbox;
+  if (letter) {
+    worker->inbox = letter->next;
+    if (!worker->inbox) worker->inbox_end = &worker->inbox;
+  }
+  pthread_mutex_unlock(&worker->inbox_lock);
+  return letter;
+}
+
+static int take_letter(epact_worker *worker, epact_letter *letter)
+{
+  int code = epact_client_step(&worker->client, &letter->decoded.message);
+  epact_decoded_free(&letter->decoded);
+  free(letter->frame);
+  free(letter);
+  return code;
+}
+
+/* The first failure since the last look: of a step inside emit, of a shard, of the job. */
+static int check(epact_worker *worker)
+{
+  epact_client *client = &worker->client;
+  if (EPACT_UNLIKELY(worker->failure)) return worker->failure;
+  if (EPACT_UNLIKELY(client->refused_code)) {
+    int code = epact_fail(client->refused_code, "%s", client->refused_text);
+    if (client->refused_request) client->refused_code = 0; /* of a request, which has failed now */
+    return code;
+  }
+  return epact_process_check(worker->process);
+}
+
+static int waiting_shard(const epact_client *client)
+{
+  for (int s = 0; s < client->shards; s++) {
+    if (epact_client_waits(client, s)) return s;
+  }
+  return -1;
+}
+
+/* Until no shard owes an answer. */
+static int await_answers(epact_worker *worker, const char *what)
+{
+  double end = epact_now() + worker->process->timeout;
+  int code, shard;
+  while (!(code = check(worker)) && (shard = waiting_shard(&worker->client)) >= 0) {
+    epact_letter *letter = next_letter(worker, end);
+    if (letter && (code = take_letter(worker, letter))) return code;
+    if (!letter && epact_now() >= end) {
+      return epact_fail(EPACT_E_TIMEOUT, "%s: waited %g s for the shard of rank %d", what, worker->process->timeout,
+                        shard);
+    }
+  }
+  return code;
+}
+
+/* Acknowledgements that have come in, without waiting. */
+static int take_letters(epact_worker *worker)
+{
+  epact_letter *letter;
+  int code = EPACT_OK;
+  if (worker->client.shards == 1) return EPACT_OK;
+  while (!code && (letter = next_letter(worker, 0))) code = take_letter(worker, letter);
+  return code;
+}
+
+/* ---- clock ---- */
+
+int epact_worker_clock(epact_worker *worker)
+{
+  int code = check(worker);
+  if (!code && worker->client.finished) code = epact_fail(EPACT_E_MISUSE, "the worker has finished");
+  if (!code) code = epact_client_clock(&worker->client, false);
+  if (!code) code = take_letters(worker);
+  return code ? code : check(worker);
+}
+
+int epact_worker_barrier(epact_worker *worker)
+{
+  epact_client *client = &worker->client;
+  int code = epact_worker_clock(worker);
+  if (code) return code;
+  client->floor = client->clock;
+  for (int i = 0; i < client->tables; i++) { /* copies from before the barrier do not serve any more */
+    epact_table *table = client->table[i];
+    for (uint32_t k = 0; k < table->cached_capacity; k++) {
+      if (table->cached[k].valid_before && table->cached[k].stamp < client->floor) table->cached[k].valid_before = 0;
+    }
+  }
+  for (int s = 0; s < client->shards; s++) {
+    if (s == client->local) continue;
+    if ((code = epact_client_ask(client, s, EPACT_M_WAIT, NULL, client->clock, NULL))) return code;
+  }
+  if ((code = await_answers(worker, "barrier"))) return code;
+  return epact_process_wait(worker->process, client->clock, "barrier");
+}
+
+int epact_worker_finish(epact_worker *worker)
+{
+  if (worker->client.finished) return EPACT_OK;
+  int code = check(worker);
+  if (!code) code = epact_client_clock(&worker->client, true);
+  return code ? code : check(worker);
+}
+
+/* ---- tables ---- */
+
+static int check_table_options(const epact_table_options *o)
+{
+  if (!o->name || !*o->name || strlen(o->name) > EPACT_MAX_NAME) {
+    return epact_fail(EPACT_E_MISUSE, "a table's name must have 1 to %d bytes", EPACT_MAX_NAME);
+  }
+  if (o->rows < 0 || o->rows > INT64_C(1) << 53)
+    return epact_fail(EPACT_E_MISUSE, "table '%s': rows is out of range", o->name);
+  if (o->cols < 1 || o->cols > INT32_MAX) {
+    return epact_fail(EPACT_E_MISUSE, "table '%s': cols must be 1 .. 2^31-1, got %" PRId64, o->name, o->cols);
+  }
+  if (o->type < EPACT_F32 || o->type > EPACT_I64)
+    return epact_fail(EPACT_E_MISUSE, "table '%s': unknown type", o->name);
+  if (o->staleness < 0) return epact_fail(EPACT_E_MISUSE, "table '%s': staleness must be >= 0", o->name);
+  int row_bits = 0, col_bits = 0;
+  for (int64_t rows = o->rows ? o->rows : INT64_C(1) << 53; INT64_C(1) << row_bits < rows;) row_bits++;
+  for (; INT64_C(1) << col_bits < o->cols;) col_bits++;
+  if ((o->sparse || o->sparse_updates) && o->rows && row_bits + col_bits > 63) {
+    return epact_fail(EPACT_E_LIMIT, "table '%s': rows x cols exceeds 2^63 cells", o->name);
+  }
+  if (o->changes && !o->sparse && !o->sparse_updates) {
+    return epact_fail(EPACT_E_MISUSE, "table '%s': changes needs sparse updates", o->name);
+  }
+  return EPACT_OK;
+}
+
+int epact_table_open(epact_worker *worker, const epact_table_options *options, epact_table **result)
+{
+  epact_client *client = &worker->client;
+  int code = check_table_options(options);
+  if (!code) code = check(worker);
+  if (code) return code;
+  epact_schema schema = { .type = options->type,
+                          .rows = options->rows,
+                          .cols = options->cols,
+                          .sparse = options->sparse,
+                          .sparse_updates = options->sparse || options->sparse_updates,
+                          .changes = options->changes };
+  for (int i = 0; i < client->tables; i++) {
+    epact_table *table = client->table[i];
+    if (strcmp(table->name, options->name)) continue;
+    schema.id = table->schema.id;
+    if (!epact_schema_equal(&schema, &table->schema)) {
+      char have[96], want[96];
+      return epact_fail(EPACT_E_SCHEMA, "table '%s' is %s, not %s", table->name,
+                        epact_schema_text(&table->schema, have, sizeof have),
+                        epact_schema_text(&schema, want, sizeof want));
+    }
+    table->staleness = options->staleness;
+    *result = table;
+    return EPACT_OK;
+  }
+  epact_table *table = epact_client_open(client, options->name, &schema, options->staleness);
+  if (!table) return EPACT_E_NOMEM;
+  table->worker = worker;
+  code = await_answers(worker, options->name);
+  if (code)
+    epact_client_forget_last(client);
+  else
+    *result = table;
+  return code;
+}
+
+/* ---- reads ---- */
+
+static int install_local(epact_table *table, const epact_shard *shard, const epact_shard_table *master, int64_t row)
+{
+  uint32_t index = epact_table_index(table, row);
+  if (index == EPACT_NO_INDEX) return EPACT_E_NOMEM;
+  uint32_t at = epact_store_find(&master->store, row);
+  bool present = at != EPACT_NO_INDEX && at < master->version_capacity;
+  uint64_t version = present ? master->version[at] + 1 : 1; /* 0: the copy is no copy */
+  epact_cached *copy = &table->cached[index];
+  bool logged = copy->logged || table->log.entries;
+  if (copy->valid_before && copy->version == version && !logged) {
+    epact_table_renew(table, index, shard->minimum);
+    return EPACT_OK;
+  }
+  static const epact_sparse_row no_cells = { 0, 0, NULL, NULL };
+  const epact_sparse_row *cells = table->schema.sparse ? (present ? &master->store.cells[at] : &no_cells) : NULL;
+  const void *values = !cells && present ? epact_store_values(&master->store, at) : NULL;
+  if (!cells && !present) memset(epact_store_values(&table->cache, index), 0, table->cache.row_bytes);
+  table->stats.fetches++;
+  return epact_table_install(table, index, row, values, cells, shard->minimum, version);
+}
+
+static bool is_fresh(const epact_table *table, int64_t row)
+{
+  uint32_t index = epact_store_find(&table->cache, row);
+  return index != EPACT_NO_INDEX && index < table->cached_capacity &&
+         table->client->clock < table->cached[index].valid_before;
+}
+
+static int check_rows(const epact_table *table, int64_t n, const int64_t *row)
+{
+  if (n < 0 || (!row && n > (table->schema.rows ? table->schema.rows : 0))) {
+    return epact_fail(EPACT_E_RANGE, "table '%s': %" PRId64 " rows asked of %" PRId64, table->name, n,
+                      table->schema.rows);
+  }
+  for (int64_t i = 0; row && i < n; i++) {
+    if (epact_schema_has_row(&table->schema, row[i])) continue;
+    return epact_fail(EPACT_E_RANGE, "table '%s': row %" PRId64 " is outside [0, %" PRId64 ")", table->name, row[i],
+                      table->schema.rows ? table->schema.rows : INT64_C(1) << 53);
+  }
+  return EPACT_OK;
+}
+
+static int fetch_local(epact_worker *worker, epact_table *table, int64_t need, int64_t n, const int64_t *row)
+{
+  epact_process *process = worker->process;
+  int code = epact_process_wait(process, need, table->name);
+  if (code) return code;
+  pthread_rwlock_rdlock(&process->shard_lock);
+  const epact_shard_table *master = epact_shard_find_table(&process->shard, table->schema.id);
+  for (int64_t i = 0; i < n && !code; i++) {
+    int64_t id = row ? row[i] : i;
+    if (epact_row_shard(&table->schema, id, process->size) == process->rank && !is_fresh(table, id)) {
+      code = install_local(table, &process->shard, master, id);
+    }
+  }
+  pthread_rwlock_unlock(&process->shard_lock);
+  return code;
+}
+
+/* Rows of other shards, some at a time from each of them at once. */
+static int fetch_remote(epact_worker *worker, epact_table *table, int64_t need, int64_t n, const int64_t *row)
+{
+  epact_client *client = &worker->client;
+  int64_t most = table->schema.sparse ? READ_SPARSE_ROWS : READ_BYTES / (int64_t)table->cache.row_bytes + 1;
+  int64_t *ids = epact_malloc((size_t)most * sizeof *ids), *from = epact_calloc((size_t)client->shards, sizeof *from);
+  int code = ids && from ? EPACT_OK : EPACT_E_NOMEM;
+  bool more = true;
+  while (more && !code) {
+    more = false;
+    for (int s = 0; s < client->shards && !code; s++) {
+      int64_t count = 0;
+      for (; s != client->local && from[s] < n && count < most; from[s]++) {
+        int64_t id = row ? row[from[s]] : from[s];
+        if (epact_row_shard(&table->schema, id, client->shards) == s && !is_fresh(table, id)) ids[count++] = id;
+      }
+      if (!count) continue;
+      epact_section section = {
+        table->schema.id, table->schema.type, table->schema.cols, count, ids, NULL, NULL, NULL
+      };
+      code = epact_client_ask(client, s, EPACT_M_READ, table, need, &section);
+      more = true;
+    }
+    if (more && !code) code = await_answers(worker, table->name);
+  }
+  free(ids);
+  free(from);
+  return code;
+}
+
+int epact_table_fetch(epact_table *table, int64_t n, const int64_t *row)
+{
+  epact_worker *worker = table->worker;
+  int64_t need = epact_table_need(table);
+  int code = check_rows(table, n, row);
+  if (!code) code = check(worker);
+  if (code) return code;
+  double begin = epact_now();
+  if (worker->client.shards > 1) code = fetch_remote(worker, table, need, n, row);
+  if (!code) code = fetch_local(worker, table, need, n, row);
+  table->stats.wait_seconds += epact_now() - begin;
+  return code;
+}
+
+/* ---- changes ---- */
+
+static int changes_local(epact_worker *worker, epact_table *table)
+{
+  epact_process *process = worker->process;
+  int64_t *cursor = &table->cursor[process->rank];
+  const epact_feed_entry *entry;
+  int code = EPACT_OK;
+  pthread_rwlock_wrlock(&process->shard_lock);
+  epact_shard_table *master = epact_shard_find_table(&process->shard, table->schema.id);
+  while (!code && (entry = epact_shard_feed_next(master, worker->client.slot, cursor))) {
+    epact_retain(entry->batch);
+    code = epact_table_hold_changes(table, entry->batch);
+  }
+  epact_shard_feed_consumed(master, process->slots, worker->client.slot, *cursor);
+  pthread_rwlock_unlock(&process->shard_lock);
+  return code;
+}
+
+int epact_table_changes(epact_table *table, int64_t *count, const epact_section **section)
+{
+  epact_worker *worker = table->worker;
+  epact_client *client = &worker->client;
+  int64_t need = epact_table_need(table);
+  int code = check(worker);
+  if (!code && !table->schema.changes) {
+    code = epact_fail(EPACT_E_MISUSE, "table '%s' was not made with changes = true", table->name);
+  }
+  if (code) return code;
+  double begin = epact_now();
+  epact_table_drop_changes(table);
+  for (int s = 0; s < client->shards && !code; s++) {
+    if (s != client->local) code = epact_client_ask(client, s, EPACT_M_CHANGES, table, need, NULL);
+  }
+  if (!code) code = await_answers(worker, table->name);
+  if (!code) code = epact_process_wait(worker->process, need, table->name);
+  if (!code) code = changes_local(worker, table);
+  table->stats.wait_seconds += epact_now() - begin;
+  if (code) return code;
+  int64_t stale = client->clock - atomic_load(&worker->process->minimum);
+  table->stats.reads++;
+  table->stats.staleness[stale < 0 ? 0 : stale < EPACT_STALENESS_BINS ? stale : EPACT_STALENESS_BINS - 1]++;
+  *count = table->changed_count;
+  *section = table->changed;
+  return EPACT_OK;
+}
