@@ -1,0 +1,52 @@
+--- Epact: machine learning by iterative-convergent algorithms, scripted in LuaJIT.
+--
+-- The functions a user starts from. Everything else is a module of its own: `epact.data`, `epact.mcmc.lda`,
+-- `epact.optim.lasso`, `epact.model.mf`, ...
+-- @module epact
+-- @usage local epact = require "epact"
+
+local core = require "epact.core"
+local pool = require "epact.pool"
+
+local epact = {
+  _VERSION = core.version,
+  error_code = core.error_code,
+}
+
+--- Runs `f(w)` once per worker, each in its own thread and Lua state, and waits for all of them.
+--
+-- The function is shipped with its upvalues (plain data, functions, modules, data sets). An error in one worker
+-- stops all and is raised here with that worker's traceback. With EPACT_RANK, EPACT_SIZE and EPACT_ROOT set, the
+-- workers of all processes are one job.
+-- @function epact.run
+-- @tparam ?table options `workers` (of this process; default: its cores), `staleness` (0: BSP, default; math.huge:
+-- Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds a wait may
+-- last), `stats` (print the report)
+-- @tparam function f
+-- @return what the first worker of this process returned
+-- @treturn epact.report
+epact.run = pool.run
+
+--- Starts workers that stay: for the REPL. `pool:each(f)` runs a phase, `pool:close()` ends them.
+-- @tparam ?table given as for `epact.run`
+-- @treturn epact.pool
+function epact.start(given)
+  return pool.start("epact.start", given)
+end
+
+-- Parts load when they are first used.
+local parts = {
+  data = "epact.data", text = "epact.text", rng = "epact.rng", optim = "epact.optim", mcmc = "epact.mcmc",
+  model = "epact.model", progress = "epact.progress", plot = "epact.plot", command = "epact.command",
+}
+
+return setmetatable(epact, {
+  __index = function(self, name)
+    local part = parts[name]
+    if not part then return nil end
+    local module = require(part)
+    rawset(self, name, module)
+    return module
+  end,
+  __tostring = function() return "epact " .. core.version .. " (LuaJIT module with a C core)" end,
+})

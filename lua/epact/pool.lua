@@ -1,0 +1,192 @@
+--- Workers that run functions: `epact.run` for scripts, `epact.start` for the REPL.
+-- @classmod epact.pool
+
+local ffi = require "ffi"
+local buffer = require "string.buffer"
+local core = require "epact.core"
+local options = require "epact.options"
+local cluster = require "epact.cluster"
+local ship = require "epact.ship"
+local report = require "epact.report"
+local C = core.C
+local check = core.check
+
+local pool = {}
+local methods = {}
+local class = { __index = methods }
+
+-- Seconds the other workers get to notice that the job has stopped; who computes longer is left behind.
+local grace = 0.3
+
+local jobs = 0 -- of this process: part of the job's number, so that frames of an earlier one are refused
+
+local known = {
+  workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
+  seed = { "integer", 0 }, timeout = { "positive", 300 }, stats = { "boolean", false },
+}
+
+local function open_process(o, place)
+  jobs = jobs + 1
+  local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
+  local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
+    deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
+    root = place.root })
+  local process = C.epact_process_open(raw)
+  if process == nil then check(C.epact_error_code(), "epact.run") end
+  return process
+end
+
+--- Starts workers. See `epact.run` for the options.
+function pool.start(where, given)
+  local o = options.read(where, given, known)
+  local place = cluster.place()
+  o.workers = o.workers or C.epact_cores()
+  if o.deterministic and o.staleness ~= 0 then
+    core.fail("%s: deterministic needs staleness 0, got %s", where, options.show(o.staleness))
+  end
+  local self = { workers = o.workers, staleness = o.staleness, deterministic = o.deterministic, seed = o.seed,
+    rank = place.rank, size = place.size, where = where }
+  local process = open_process(o, place)
+  self.threads = C.epact_pool_open(o.workers, package.path, package.cpath)
+  if self.threads == nil then
+    C.epact_process_close(process)
+    check(C.epact_error_code(), where)
+  end
+  self.process = process
+  self.address, self.options = {}, { staleness = o.staleness, seed = o.seed, process = core.address(process) }
+  for i = 0, o.workers - 1 do self.address[i] = core.address(C.epact_process_worker(process, i)) end
+  self.guard = newproxy(true) -- a pool that was dropped without close() still ends its threads
+  getmetatable(self.guard).__gc = function() self:close() end
+  return setmetatable(self, class)
+end
+
+local function submit(self, task, finish)
+  for i = 0, self.workers - 1 do
+    local encoded = buffer.encode { worker = self.address[i], options = self.options, task = task, finish = finish }
+    check(C.epact_pool_submit(self.threads, i, encoded, #encoded), self.where)
+  end
+end
+
+-- The first reason the job stopped: kept, and told to the workers and the other processes.
+local function stop(self, reason)
+  C.epact_process_stop(self.process, reason)
+  self.broken = self.broken or reason
+end
+
+-- Collects the outcome of every worker; nil and the reason when the job stopped.
+local function collect(self)
+  local outcomes, left, failure, deadline = {}, self.workers, nil, math.huge
+  local outcome = ffi.new "epact_outcome"
+  while left > 0 and C.epact_now() < deadline do
+    local code = C.epact_pool_wait(self.threads, math.min(1, math.max(0.01, deadline - C.epact_now())), outcome)
+    if code == C.EPACT_OK then
+      left = left - 1
+      local text = ffi.string(outcome.data, outcome.bytes)
+      if outcome.failed == 0 then
+        outcomes[outcome.worker] = buffer.decode(text)
+      elseif not failure then
+        failure = ("worker %d: %s"):format(outcome.worker, text)
+        stop(self, failure)
+        local reason = C.epact_process_stopped(self.process) -- another process may have been first
+        if reason ~= nil and text:find("[E_STOPPED]", 1, true) then failure = ffi.string(reason) end
+      end
+    elseif code == C.EPACT_E_INTERRUPTED and not failure then
+      failure = ffi.string(C.epact_error_message()) .. " [E_INTERRUPTED]"
+      stop(self, failure)
+    end
+    if failure and deadline == math.huge then deadline = C.epact_now() + grace end
+  end
+  self.abandoned = left > 0
+  if failure then return nil, failure end
+  return outcomes
+end
+
+local function watched(self, f, ...)
+  C.epact_signals_watch(1)
+  local results = { pcall(f, self, ...) }
+  C.epact_signals_watch(0)
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, 3)
+end
+
+--- Runs `f(w)` on every worker of this process, and waits.
+-- @tparam function f shipped with its upvalues
+-- @return what the first worker of this process returned
+-- @treturn table all results: `[worker index from 0] = { ... }`
+function methods:each(f)
+  if self.closed then core.fail("each: the pool is closed") end
+  if self.broken then core.fail("each: the pool has stopped: %s", self.broken) end
+  options.argument("each", "f", "function", f)
+  local task = ship.encode(f, "the worker function")
+  local begin = C.epact_now()
+  submit(self, task, false)
+  local outcomes, failure = watched(self, collect)
+  if failure then core.fail("%s", failure) end
+  self.seconds = (self.seconds or 0) + (C.epact_now() - begin)
+  self.last = outcomes
+  local results = {}
+  for i = 0, self.workers - 1 do results[i] = ship.decode(outcomes[i].results) end
+  self.results = results
+  return results[0][1], results
+end
+
+--- What the workers of this process have counted.
+-- @treturn epact.report
+function methods:stats()
+  return report.new(self.last or {}, self.seconds or 0)
+end
+
+local function drain(self)
+  local code
+  repeat
+    code = C.epact_process_drain(self.process, 0.1)
+    local signal = C.epact_signals_pending()
+    if signal ~= 0 then
+      stop(self, "interrupted")
+      code = signal
+    end
+  until code ~= C.EPACT_E_AGAIN
+  return code
+end
+
+--- Ends the workers: publishes what is left, and serves this process's shard until all other processes have
+-- finished. Closing twice is allowed.
+function methods:close()
+  if self.closed then return end
+  self.closed = true
+  local code, failure, _ = C.EPACT_OK, nil, nil
+  if not self.broken then
+    submit(self, nil, true)
+    _, failure = watched(self, collect)
+    if not failure then code = watched(self, drain) end
+  end
+  -- What a busy thread still uses is left to it.
+  if not self.abandoned and C.epact_pool_close(self.threads, grace) == C.EPACT_OK then
+    C.epact_process_close(self.process)
+  end
+  if failure then core.fail("%s", failure) end
+  check(code, self.where)
+end
+
+function class:__tostring()
+  local state = self.broken and "stopped" or self.closed and "closed" or "ready"
+  return ("epact.pool <%d workers, staleness %s, rank %d of %d, %s>"):format(self.workers, tostring(self.staleness),
+    self.rank, self.size, state)
+end
+
+--- Implementation of `epact.run`.
+function pool.run(given, f)
+  if type(given) == "function" then given, f = {}, given end
+  options.argument("epact.run", "the worker function", "function", f)
+  local self = pool.start("epact.run", given)
+  local ok, result = pcall(self.each, self, f)
+  local closed, reason = pcall(self.close, self)
+  if not ok then error(result, 0) end
+  if not closed then error(reason, 0) end
+  local stats = self:stats()
+  stats.results = self.results
+  if given.stats and self.rank == 0 then io.stderr:write(tostring(stats), "\n") end
+  return result, stats
+end
+
+return pool

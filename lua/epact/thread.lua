@@ -1,0 +1,56 @@
+--- What a pool's thread runs: one task after another on the same worker.
+--
+-- A task is `{ worker = address, task = shipped function, arguments = {...}, finish = boolean }`.
+-- @module epact.thread
+
+local buffer = require "string.buffer"
+local ship = require "epact.ship"
+local worker_module = require "epact.worker"
+
+local thread = {}
+
+local own_directory = debug.getinfo(1, "S").short_src:match "^(.*[/\\])[^/\\]*$" or "epact"
+
+local workers = {} -- by address: a worker keeps its tables between the tasks of a pool
+local held         -- the last outcome, so that data sets in it live until they were taken over
+
+-- The traceback of the user's own frames: those of this package are the same for every task.
+local function traceback(message)
+  if type(message) ~= "string" then return message end
+  local lines = {}
+  for line in debug.traceback("", 2):gmatch "\n\t([^\n]+)" do
+    if not line:find(own_directory, 1, true) and not (line:find "%[C%]: in function 'xpcall'" or line:find "%[C%]: in function 'error'") then
+      lines[#lines + 1] = "\n\t" .. line
+    end
+  end
+  return message .. "\nstack traceback:" .. table.concat(lines)
+end
+
+local function run(encoded)
+  local task = buffer.decode(encoded)
+  local worker = workers[task.worker]
+  if not worker then
+    worker = worker_module.adopt(task.worker, task.options)
+    workers[task.worker] = worker
+  end
+  local results = {}
+  if task.task then
+    local f = ship.decode(task.task)
+    held = { f(worker) }
+    results = ship.encode(held, "a result of the worker function")
+  end
+  if task.finish then worker:finish() end
+  return buffer.encode { results = task.task and results, stats = worker:stats() }
+end
+
+--- Called by the pool: runs a task, catches its errors.
+-- @tparam string encoded
+-- @treturn boolean
+-- @treturn string outcome, or message and traceback
+function thread.run(encoded)
+  local ok, outcome = xpcall(run, traceback, encoded)
+  if not ok and type(outcome) ~= "string" then outcome = "an error that is no string: " .. tostring(outcome) end
+  return ok, outcome
+end
+
+return thread

@@ -1,0 +1,118 @@
+--- A worker: what the function given to `epact.run` gets as its argument.
+--
+-- Fields: `id` and `workers` (this worker among all of the job, from 0), `rank` and `size` (its process),
+-- `staleness` (the default of its tables), `seed`.
+-- @classmod epact.worker
+
+local ffi = require "ffi"
+local core = require "epact.core"
+local options = require "epact.options"
+local partition = require "epact.partition"
+local rng = require "epact.rng"
+local Table = require "epact.table"
+local C = core.C
+local check = core.check
+
+local methods = {}
+local class = { __index = methods }
+
+--- Opens (or makes) a table of the parameter server. Every worker opens the tables it uses, with the
+-- same name and shape.
+-- @tparam string name
+-- @tparam table given `cols` (required), `rows` (default: any id), `type` ("f64", "f32", "i32", "i64"), `sparse`
+-- (rows stored by their non-zero cells), `sparse_updates` (increments logged cell by cell), `changes` (increments
+-- can be read as changes), `staleness` (0: BSP, math.huge: Async; default: the job's)
+-- @treturn epact.table
+function methods:table(name, given)
+  local table = Table.open(self, name, given)
+  self.tables[name] = table
+  return table
+end
+
+--- Ends this worker's clock: publishes its increments, never waits.
+function methods:clock()
+  check(C.epact_worker_clock(self.handle), "clock")
+end
+
+--- clock(), then waits until every worker has come as far; what they published is seen by later reads.
+function methods:barrier()
+  check(C.epact_worker_barrier(self.handle), "barrier")
+end
+
+--- The worker's clock: the number of `clock` and `barrier` calls so far.
+function methods:now()
+  return tonumber(C.epact_worker_now(self.handle))
+end
+
+--- Publishes what is left and leaves the job. Called when the function returns.
+function methods:finish()
+  check(C.epact_worker_finish(self.handle), "finish")
+end
+
+--- This worker's part of data: contiguous rows (documents, ratings), about as many non-zeros as the others'.
+-- Nothing is copied. With several arguments of equal length all are cut at the same rows.
+-- @usage local X, y = w:shard(epact.data.libsvm "train.svm")
+function methods:shard(first, ...)
+  local from, to = partition.share(first, self.id, self.workers)
+  local parts = { first:slice(from, to) }
+  for i = 1, select("#", ...) do
+    local other = select(i, ...)
+    if partition.size(other) ~= partition.size(first) then
+      core.fail("shard: argument %d has %d items, the first has %d", i + 1, partition.size(other), partition.size(first))
+    end
+    parts[i + 1] = other:slice(from, to)
+  end
+  return unpack(parts)
+end
+
+--- A random stream of this worker (or `stream`), of the job's seed.
+function methods:rng(stream)
+  return rng(self.seed, (stream or self.id) + 1)
+end
+
+local shared_types = { f32 = "float", f64 = "double", i32 = "int32_t", i64 = "int64_t" }
+
+--- Plain memory shared by the workers of this process: `count` zeros, the same pointer for all who give this
+-- name. No clock, no lock: for Hogwild!.
+-- @tparam string name
+-- @tparam number count
+-- @tparam[opt="f64"] string type
+function methods:shared(name, count, type)
+  options.argument("shared", "name", "string", name)
+  options.argument("shared", "count", "count", count)
+  local kind = shared_types[options.argument("shared", "type", { "f32", "f64", "i32", "i64" }, type or "f64")]
+  local memory = C.epact_process_shared(self.process, name, count * ffi.sizeof(kind))
+  if memory == nil then check(C.epact_error_code(), "shared") end
+  return ffi.cast(kind .. " *", memory)
+end
+
+--- True once the job is stopped: for long computations between clocks.
+function methods:stopped()
+  return C.epact_worker_stopped(self.handle) ~= 0
+end
+
+--- Statistics of every table this worker opened, by name.
+function methods:stats()
+  local stats = {}
+  for name, table in pairs(self.tables) do stats[name] = table:stats() end
+  return stats
+end
+
+function class:__tostring()
+  return ("epact.worker %d of %d <rank %d of %d, clock %d>"):format(self.id, self.workers, self.rank, self.size, self:now())
+end
+
+local Worker = {}
+
+--- The worker at an address, for the thread that owns it.
+function Worker.adopt(address, given)
+  local handle = ffi.cast("epact_worker *", ffi.cast("void *", address))
+  local place = C.epact_worker_where(handle)
+  return setmetatable({
+    handle = handle, process = ffi.cast("epact_process *", ffi.cast("void *", given.process)), tables = {},
+    id = place.id, workers = place.count, rank = place.rank, size = place.size, index = place["local"],
+    deterministic = place.deterministic ~= 0, staleness = given.staleness, seed = given.seed,
+  }, class)
+end
+
+return Worker
