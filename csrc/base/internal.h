@@ -9,7 +9,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__x86_64__) || defined(__clang__)
 #define EPACT_CLONES /* ifunc resolvers and sanitizers do not mix */
 #else
-#define EPACT_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#define EPACT_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #endif
 
 #define EPACT_LIKELY(condition) __builtin_expect(!!(condition), 1)

@@ -1,4 +1,8 @@
 /* Floor 2: pure functions over caller-owned arrays. Knows base only. */
 #ifndef EPACT_KERNEL_H
 #define EPACT_KERNEL_H
+#include "linear.h"
+#include "lasso.h"
+#include "mf.h"
+#include "lda.h"
 #endif

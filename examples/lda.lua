@@ -1,0 +1,73 @@
+-- Topics of a corpus by latent Dirichlet allocation (collapsed Gibbs sampling), trained through the parameter server.
+-- `luajit examples/lda.lua --help` lists the options.
+
+local root = arg[0]:match "^(.*)/examples/[^/]*$" or "."
+package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
+package.cpath = root .. "/build/?.so;" .. package.cpath
+
+local epact = require "epact"
+local lda = require "epact.mcmc.lda"
+local progress = require "epact.progress"
+
+local o = epact.command.read {
+  about = "Finds the topics of a corpus. Without options: the State of the Union addresses, 1790-2020.",
+  { "data", "string", root .. "/examples/data/docword.sotu.txt.gz", "UCI bag of words, plain or gzip" },
+  { "vocab", "string", "", "its words, one a line (default: vocab.* beside the data)" },
+  { "text", "string", "", "a text file instead, one document a line" },
+  { "topics", "count", 20, "number of topics" },
+  { "sweeps", "count", 200, "Gibbs passes over the corpus" },
+  { "alpha", "positive", nil, "prior of each topic in a document (default: 50 / topics)" },
+  { "beta", "positive", 0.01, "prior of each word in a topic" },
+  { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
+  { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
+  { "blocks", "count", 16, "clocks a sweep" },
+  { "every", "count", 10, "sweeps between two likelihoods" },
+  { "seed", "integer", 1, "of the random numbers" },
+  { "words", "count", 10, "words shown of a topic" },
+  { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },
+  { "stats", "flag", false, "print what each table counted" },
+  { "out", "string", "", "directory for the model: topics.tsv, counts.tsv, documents.N.tsv" },
+}
+
+local corpus, vocabulary
+if o.text ~= "" then
+  corpus, vocabulary = epact.text.corpus(o.text)
+else
+  if o.vocab == "" then o.vocab = o.data:gsub("docword", "vocab"):gsub("%.gz$", "") end
+  corpus, vocabulary = epact.data.corpus(o.data, o.vocab)
+end
+print(("%d documents, %d words, %s tokens; %d topics, %d workers, staleness %s"):format(corpus.documents, corpus.words,
+  progress.amount(tonumber(corpus.tokens)), o.topics, o.workers, tostring(o.staleness)))
+if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
+
+local result, report = epact.run({ workers = o.workers, staleness = o.deterministic and 0 or o.staleness, seed = o.seed,
+  deterministic = o.deterministic }, function(w)
+  local line = w.id == 0 and progress.new(o.sweeps)
+  local model = lda.train(w, corpus, {
+    topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, blocks = o.blocks, every = o.every,
+    on_report = function(now)
+      line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
+        progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))
+    end,
+  })
+  if line then line:done() end
+  if o.out ~= "" then lda.save(w, model, vocabulary, o.out) end
+  if w.id ~= 0 then return end
+  return { topics = lda.topics(model, vocabulary, o.words), history = model.history,
+    bytes = model.sampler:state_bytes() / math.max(1, model.sampler:tokens()) }
+end)
+if not result then return end -- worker 0 is in another process
+
+print()
+for _, topic in ipairs(result.topics) do
+  print(("%5.1f %%  %s"):format(100 * topic.share, table.concat(topic.words, " ")))
+end
+local curve, last = {}, result.history[#result.history]
+for i, now in ipairs(result.history) do curve[i] = now.likelihood end
+local counts = report.tables["lda.counts"]
+print(("\nlog-likelihood per token %s %.4f"):format(epact.plot.sparkline(curve), last.likelihood))
+print(("%.1f s, %s tokens/s, %.1f bytes of sampler state a token; staleness observed: mean %.2f, max %d"):format(
+  last.seconds, progress.amount(last.tokens * last.sweep / last.seconds), result.bytes, counts.staleness_mean,
+  counts.staleness_max))
+if o.out ~= "" then print("model written to " .. o.out) end
+if o.stats then print(report) end

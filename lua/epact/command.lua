@@ -1,0 +1,77 @@
+--- Command lines of scripts: `--name value`, `--flag`, `--help`.
+-- @module epact.command
+
+local options = require "epact.options"
+
+local command = {}
+
+local function usage(spec)
+  local lines = { "usage: luajit " .. (arg and arg[0] or "script.lua") .. " [options]", "", spec.about, "" }
+  local width = 0
+  for _, o in ipairs(spec) do width = math.max(width, #o[1]) end
+  for _, o in ipairs(spec) do
+    local shown = o[3] ~= nil and o[3] ~= false and o[3] ~= "" and (" (%s)"):format(tostring(o[3])) or ""
+    lines[#lines + 1] = ("  --%s%s  %s%s"):format(o[1], (" "):rep(width - #o[1]), o[4], shown)
+  end
+  lines[#lines + 1] = ("  --help%s  this text"):format((" "):rep(width - 4))
+  return table.concat(lines, "\n")
+end
+
+local function complain(message, ...)
+  io.stderr:write((arg and arg[0] or "script"), ": ", message:format(...), " (--help lists the options)\n")
+  os.exit(2)
+end
+
+local function convert(kind, text)
+  if kind == "string" or type(kind) == "table" then return text end
+  if kind == "staleness" and (text == "async" or text == "inf") then return math.huge end
+  return tonumber(text)
+end
+
+--- Reads the command line of the running script. Errors are one line on stderr and exit status 2; `--help` prints
+-- the options and exits with 0.
+-- @tparam table spec `about = text` and a list of `{ name, kind, default, help }`; kind as in `epact.options`, or
+-- "flag"
+-- @tparam[opt=arg] table words
+-- @treturn table options by name (with `-` as `_`)
+function command.read(spec, words)
+  words = words or arg
+  local read, known = {}, { help = true }
+  for _, o in ipairs(spec) do
+    known[o[1]] = o
+    read[o[1]:gsub("%-", "_")] = o[3]
+  end
+  local i = 1
+  while words[i] do
+    local name, inline = words[i]:match "^%-%-([^=]+)=?(.*)$"
+    if words[i] == "-h" then name = "help" end
+    if not name then complain("unexpected argument %q", words[i]) end
+    if name == "help" then
+      print(usage(spec))
+      os.exit(0)
+    end
+    local o = known[name]
+    if not o then
+      local near = options.nearest(name, known)
+      complain("unknown option --%s%s", name, near and (", did you mean --%s?"):format(near) or "")
+    end
+    local field = name:gsub("%-", "_")
+    if o[2] == "flag" then
+      read[field] = true
+    else
+      local text = inline
+      if text == "" then
+        i = i + 1
+        text = words[i]
+      end
+      if not text then complain("--%s needs a value", name) end
+      local ok, value = pcall(options.argument, "", name, o[2], convert(o[2], text))
+      if not ok then complain("--%s must be %s, got %q", name, value:match "must be (.*), got" or "valid", text) end
+      read[field] = value
+    end
+    i = i + 1
+  end
+  return read
+end
+
+return command
