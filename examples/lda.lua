@@ -20,8 +20,9 @@ local o = epact.command.read {
   { "beta", "positive", 0.01, "prior of each word in a topic" },
   { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
-  { "blocks", "count", 16, "clocks a sweep" },
+  { "blocks", "count", 32, "clocks a sweep" },
   { "every", "count", 10, "sweeps between two likelihoods" },
+  { "start", { "random", "sequential" }, "random", "first topics: random, or sequential (sooner on short documents)" },
   { "seed", "integer", 1, "of the random numbers" },
   { "words", "count", 10, "words shown of a topic" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },
@@ -44,7 +45,8 @@ local result, report = epact.run({ workers = o.workers, staleness = o.determinis
   deterministic = o.deterministic }, function(w)
   local line = w.id == 0 and progress.new(o.sweeps)
   local model = lda.train(w, corpus, {
-    topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, blocks = o.blocks, every = o.every,
+    topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start,
+    blocks = o.blocks, every = o.every,
     on_report = function(now)
       line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
         progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))

@@ -9,6 +9,8 @@ local C = core.C
 if not pcall(function() return ffi.C.isatty end) then ffi.cdef "int isatty(int fd);" end
 
 local progress = {}
+local methods = {}
+local class = { __index = methods }
 
 --- A duration as people write it: `48 s`, `3:20`, `2:05:00`.
 function progress.duration(seconds)
@@ -30,28 +32,25 @@ end
 --- A progress line for `total` steps.
 -- @usage local line = progress.new(200); line:step(10, "log-likelihood -8.1"); line:done()
 function progress.new(total)
-  local self = { total = total, begin = C.epact_now(), last = -1, terminal = ffi.C.isatty(2) == 1 }
-  local every = self.terminal and 0.1 or 5
+  return setmetatable({ total = total, begin = C.epact_now(), last = -1, terminal = ffi.C.isatty(2) == 1 }, class)
+end
 
-  --- `step` steps are done; `text` says more.
-  function self:step(step, text)
-    local now = C.epact_now()
-    if now - self.last < every and step < self.total then return end
-    self.last = now
-    local elapsed = now - self.begin
-    local left = step > 0 and elapsed / step * (self.total - step) or 0
-    local line = ("%d/%d  %s  %s, %s left"):format(step, self.total, text, progress.duration(elapsed),
-      progress.duration(left))
-    io.stderr:write(self.terminal and "\r\27[K" or "", line, self.terminal and "" or "\n")
-    io.stderr:flush()
-  end
+--- `step` steps are done; `text` says more.
+function methods:step(step, text)
+  local now = C.epact_now()
+  if now - self.last < (self.terminal and 0.1 or 5) and step < self.total then return end
+  self.last = now
+  local elapsed = now - self.begin
+  local left = step > 0 and elapsed / step * (self.total - step) or 0
+  local line = ("%d/%d  %s  %s, %s left"):format(step, self.total, text, progress.duration(elapsed),
+    progress.duration(left))
+  io.stderr:write(self.terminal and "\r\27[K" or "", line, self.terminal and "" or "\n")
+  io.stderr:flush()
+end
 
-  --- Ends the line.
-  function self:done()
-    if self.terminal then io.stderr:write "\n" end
-  end
-
-  return self
+--- Ends the line.
+function methods:done()
+  if self.terminal then io.stderr:write "\n" end
 end
 
 return progress

@@ -62,7 +62,8 @@ local function pack_table(t, context, path)
   for key, value in pairs(t) do
     n = n + 1
     keys[n] = pack(key, context, path .. " (a key)")
-    values[n] = pack(value, context, type(key) == "string" and path .. "." .. key or path .. "[" .. tostring(key) .. "]")
+    local inner = type(key) == "string" and path .. "." .. key or ("%s[%s]"):format(path, tostring(key))
+    values[n] = pack(value, context, inner)
   end
   return { "table", context.seen[t], keys, values, n }
 end

@@ -19,7 +19,8 @@ local function traceback(message)
   if type(message) ~= "string" then return message end
   local lines = {}
   for line in debug.traceback("", 2):gmatch "\n\t([^\n]+)" do
-    if not line:find(own_directory, 1, true) and not (line:find "%[C%]: in function 'xpcall'" or line:find "%[C%]: in function 'error'") then
+    local internal = line:find(own_directory, 1, true) or line:find "%[C%]: in function 'x?[pe]"
+    if not internal then
       lines[#lines + 1] = "\n\t" .. line
     end
   end

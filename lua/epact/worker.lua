@@ -49,7 +49,7 @@ function methods:finish()
   check(C.epact_worker_finish(self.handle), "finish")
 end
 
---- This worker's part of data: contiguous rows (documents, ratings), about as many non-zeros as the others'.
+--- This worker's part of data: contiguous rows (documents, ratings), about as many non-zeros as the others have.
 -- Nothing is copied. With several arguments of equal length all are cut at the same rows.
 -- @usage local X, y = w:shard(epact.data.libsvm "train.svm")
 function methods:shard(first, ...)
@@ -57,9 +57,8 @@ function methods:shard(first, ...)
   local parts = { first:slice(from, to) }
   for i = 1, select("#", ...) do
     local other = select(i, ...)
-    if partition.size(other) ~= partition.size(first) then
-      core.fail("shard: argument %d has %d items, the first has %d", i + 1, partition.size(other), partition.size(first))
-    end
+    local have, want = partition.size(other), partition.size(first)
+    if have ~= want then core.fail("shard: argument %d has %d items, the first has %d", i + 1, have, want) end
     parts[i + 1] = other:slice(from, to)
   end
   return unpack(parts)
@@ -99,7 +98,8 @@ function methods:stats()
 end
 
 function class:__tostring()
-  return ("epact.worker %d of %d <rank %d of %d, clock %d>"):format(self.id, self.workers, self.rank, self.size, self:now())
+  return ("epact.worker %d of %d <rank %d of %d, clock %d>"):format(self.id, self.workers, self.rank, self.size,
+    self:now())
 end
 
 local Worker = {}

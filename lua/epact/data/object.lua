@@ -100,6 +100,12 @@ function sparse:dot(i, w)
   return sum
 end
 
+--- `table[row] += scale * (row i)`, for a table of the parameter server.
+function sparse:inc(table, row, i, scale)
+  local index, value, n = self:row(i)
+  table:inc_sparse(row, n, index, value, scale)
+end
+
 --- The transpose, as a data set of its own; its rows are the columns.
 function sparse:transpose() return new_transpose(self, "sparse", C.epact_sparse_transpose) end
 

@@ -82,16 +82,16 @@ function class:__tostring()
     self:state_bytes() / math.max(1, self:tokens()))
 end
 
---- @tparam table o `documents` (a corpus, this worker's), `first_document` (its place in the whole), `topics`, `alpha`
--- (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`
+--- @tparam table o `documents` (a corpus, this worker's), `first_document` (its place in the whole), `topics`,
+-- `alpha` (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`
 return function(o)
   local docs = o.documents
   local offset = tonumber(docs.start[0]) -- a slice's rows begin inside the whole
   local start = ffi.new("int64_t[?]", docs.documents + 1)
   for d = 0, docs.documents do start[d] = docs.start[d] - offset end
   local raw = ffi.new("epact_lda_options", {
-    documents = docs.documents, start = start, word = docs.word + offset, count = docs.count + offset, words = docs.words,
-    topics = o.topics, alpha = o.alpha, beta = o.beta, word_tokens = o.word_tokens,
+    documents = docs.documents, start = start, word = docs.word + offset, count = docs.count + offset,
+    words = docs.words, topics = o.topics, alpha = o.alpha, beta = o.beta, word_tokens = o.word_tokens,
     first_document = o.first_document, seed = o.seed, record = 1,
   })
   local handle = core.own(C.epact_lda_new(raw), nil, "lda")

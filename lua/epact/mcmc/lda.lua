@@ -22,9 +22,9 @@ local known = {
   alpha = { "positive" },             -- of each topic; default 50 / K
   beta = { "positive", 0.01 },
   sweeps = { "count", 200 },
-  blocks = { "count", 16 },           -- clocks a sweep: how finely workers exchange changes
+  blocks = { "count", 32 },           -- clocks a sweep: how finely workers exchange changes
   every = { "count", 10 },            -- sweeps between two likelihoods
-  start = { { "sequential", "random" }, "sequential" },
+  start = { { "random", "sequential" }, "random" },
   seed = { "integer" },
   on_report = { "function" },         -- called by worker 0 with { sweep, likelihood, tokens, seconds }
 }
@@ -45,7 +45,8 @@ end
 -- @param w the worker
 -- @tparam epact.corpus corpus the whole corpus
 -- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `blocks` (clocks a
--- sweep, 16), `every` (sweeps between likelihoods, 10), `start` ("sequential", "random"), `seed`, `on_report`
+-- sweep, 32), `every` (sweeps between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic
+-- given those before it: sooner at a high likelihood where documents are short), `seed`, `on_report`
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
 -- a list of `{ sweep, likelihood, tokens, seconds }`, the joint log p(w, z) per token in nats
 function lda.train(w, corpus, given)
@@ -56,11 +57,12 @@ function lda.train(w, corpus, given)
   local tokens = tonumber(corpus.tokens)
   local sparse = corpus.words * o.topics * 4 > dense_limit
 
+  local word_tokens = count_words(corpus)
   local counts = w:table("lda.counts", { rows = corpus.words, cols = o.topics, type = "i32", sparse = sparse,
     sparse_updates = true, changes = true })
   local likelihood = w:table("lda.likelihood", { rows = o.sweeps, cols = 1, staleness = 0 })
   local sampler = Sampler { documents = corpus:slice(first, last), first_document = first, topics = o.topics,
-    alpha = o.alpha, beta = o.beta, word_tokens = count_words(corpus), seed = o.seed or w.seed }
+    alpha = o.alpha, beta = o.beta, word_tokens = word_tokens, seed = o.seed or w.seed }
 
   local function publish()
     counts:inc_many(sampler:changes())
@@ -90,30 +92,54 @@ function lda.train(w, corpus, given)
     catch_up()
   end
   for sweep = 0, o.sweeps - 1 do
-    for block = 0, o.blocks - 1 do
-      local from, to = math.floor(documents * block / o.blocks), math.floor(documents * (block + 1) / o.blocks)
+    -- While topics get their first words, workers must hear of each other often to mean the same by a topic.
+    local blocks = sweep == 0 and o.start == "sequential" and o.blocks * 16 or o.blocks
+    for block = 0, blocks - 1 do
+      local from, to = math.floor(documents * block / blocks), math.floor(documents * (block + 1) / blocks)
       sampler:sweep(from, to, sweep)
       publish()
       catch_up()
     end
     if (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then measure(sweep) end
   end
-  return { sampler = sampler, counts = counts, first = first, last = last, history = history, options = o }
+  return { sampler = sampler, counts = counts, word_tokens = word_tokens, first = first, last = last,
+    history = history, options = o }
 end
 
---- The topics of a trained model as word lists, most frequent topic first: `{ topic, share, words = {...} }`.
+-- Words of a topic by relevance: m log p(w|k) + (1-m) log(p(w|k) / p(w)), which sets back words that every topic has
+-- (Sievert and Shirley 2014, whose readers liked m = 0.6 best).
+local function relevant_words(model, topic, share_of, n, m)
+  local words, total = model.sampler:top_words(topic, 50 * n), model.sampler:total(topic)
+  for _, entry in ipairs(words) do
+    local p = entry.count / total
+    entry.relevance = m * math.log(p) + (1 - m) * math.log(p / share_of(entry.word))
+  end
+  table.sort(words, function(a, b)
+    if a.relevance ~= b.relevance then return a.relevance > b.relevance end
+    return a.word < b.word
+  end)
+  return words
+end
+
+--- The topics of a trained model as word lists, most frequent topic first: `{ topic, tokens, share, words = {...} }`.
 -- @tparam table model from `lda.train`
 -- @tparam table vocabulary words by id, from 0
--- @tparam[opt=10] number n
-function lda.topics(model, vocabulary, n)
+-- @tparam[opt=10] number n words of a topic
+-- @tparam[opt=0.6] number relevance weight of a word's probability against its lift; 1: by count alone
+function lda.topics(model, vocabulary, n, relevance)
+  n = options.argument("lda.topics", "n", "count", n or 10)
+  relevance = options.argument("lda.topics", "relevance", "fraction", relevance or 0.6)
   local list, total = {}, 0
+  for topic = 0, model.options.topics - 1 do total = total + model.sampler:total(topic) end
+  local function share_of(word) return tonumber(model.word_tokens[word]) / total end
   for topic = 0, model.options.topics - 1 do
     local words = {}
-    for i, top in ipairs(model.sampler:top_words(topic, n or 10)) do words[i] = vocabulary[top.word] end
-    list[topic + 1] = { topic = topic, tokens = model.sampler:total(topic), words = words }
-    total = total + list[topic + 1].tokens
+    for i, entry in ipairs(relevant_words(model, topic, share_of, n, relevance)) do
+      if i <= n then words[i] = vocabulary[entry.word] end
+    end
+    local tokens = model.sampler:total(topic)
+    list[topic + 1] = { topic = topic, tokens = tokens, share = tokens / math.max(1, total), words = words }
   end
-  for _, entry in ipairs(list) do entry.share = entry.tokens / math.max(1, total) end
   table.sort(list, function(a, b)
     if a.tokens ~= b.tokens then return a.tokens > b.tokens end
     return a.topic < b.topic
