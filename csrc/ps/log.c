@@ -9,6 +9,8 @@
 #define FIRST_ENTRIES 256
 #define RADIX_BITS 11
 #define RADIX_SIZE (1 << RADIX_BITS)
+#define RADIX_DIGITS 6 /* of 11 bits: 64 */
+#define MAX_ENTRIES ((int64_t)UINT32_MAX - 1)
 #define INSERTION_LIMIT 48
 
 int epact_log_init(epact_log *log, const epact_schema *schema)
@@ -62,23 +64,28 @@ static void sort_entries(epact_log *log)
     }
     return;
   }
+  uint32_t place[RADIX_DIGITS][RADIX_SIZE];
   uint64_t all_ones = ~UINT64_C(0), any_one = 0;
   for (int64_t i = 0; i < n; i++) {
     all_ones &= from[i].key;
     any_one |= from[i].key;
   }
   uint64_t differ = all_ones ^ any_one;
-  for (unsigned shift = 0; shift < 64; shift += RADIX_BITS) {
-    if (!(differ >> shift & (RADIX_SIZE - 1))) continue; /* all entries share this digit */
-    int64_t place[RADIX_SIZE] = { 0 };
-    for (int64_t i = 0; i < n; i++) place[from[i].key >> shift & (RADIX_SIZE - 1)]++;
-    int64_t sum = 0;
+  int digits = 0;
+  while (digits < RADIX_DIGITS && differ >> (digits * RADIX_BITS)) digits++;
+  memset(place, 0, (size_t)digits * sizeof place[0]);
+  for (int64_t i = 0; i < n; i++) { /* all digits are counted in one pass */
+    for (int d = 0; d < digits; d++) place[d][from[i].key >> (d * RADIX_BITS) & (RADIX_SIZE - 1)]++;
+  }
+  for (int d = 0; d < digits; d++) {
+    if (!(differ >> (d * RADIX_BITS) & (RADIX_SIZE - 1))) continue; /* all entries share this digit */
+    uint32_t sum = 0;
     for (int digit = 0; digit < RADIX_SIZE; digit++) {
-      int64_t count = place[digit];
-      place[digit] = sum;
+      uint32_t count = place[d][digit];
+      place[d][digit] = sum;
       sum += count;
     }
-    for (int64_t i = 0; i < n; i++) to[place[from[i].key >> shift & (RADIX_SIZE - 1)]++] = from[i];
+    for (int64_t i = 0; i < n; i++) to[place[d][from[i].key >> (d * RADIX_BITS) & (RADIX_SIZE - 1)]++] = from[i];
     epact_log_entry *swapped = from;
     from = to;
     to = swapped;
@@ -143,6 +150,9 @@ int epact_log_reserve(epact_log *log, int64_t more)
     if (code) return code;
     if (log->entries + more <= log->entry_capacity / 2) return EPACT_OK;
   }
+  if (log->entries + more > MAX_ENTRIES) {
+    return epact_fail(EPACT_E_LIMIT, "more than 2^32 cells of one table incremented in one clock");
+  }
   int64_t capacity = log->entry_capacity ? log->entry_capacity * 2 : FIRST_ENTRIES;
   while (capacity < log->entries + more) capacity *= 2;
   int code = epact_grow(&log->entry, (size_t)capacity, sizeof *log->entry);
@@ -186,9 +196,6 @@ static int seal_sparse(epact_log *log, epact_section *section)
 {
   int code = epact_log_compact(log);
   if (code) return code;
-  if (log->entries >= (int64_t)UINT32_MAX) {
-    return epact_fail(EPACT_E_LIMIT, "more than 2^32 cells of one table incremented in one clock");
-  }
   int64_t rows = 0;
   for (int64_t i = 0; i < log->entries; i++) {
     rows += i == 0 || log->entry[i].key >> log->col_bits != log->entry[i - 1].key >> log->col_bits;

@@ -23,7 +23,8 @@ __attribute__((cold, noinline)) static int fail_delta(const epact_table *table, 
 {
   if (!isfinite(delta) || table->schema.type == EPACT_F32) {
     return epact_fail(EPACT_E_NONFINITE, "table '%s': the increment of row %" PRId64 ", column %" PRId64 " is %g%s",
-                      table->name, row, col, isnan(delta) ? fabs(delta) : delta, isfinite(delta) ? ", too large for f32" : "");
+                      table->name, row, col, isnan(delta) ? fabs(delta) : delta,
+                      isfinite(delta) ? ", too large for f32" : "");
   }
   return epact_fail(EPACT_E_RANGE,
                     "table '%s': the increment of row %" PRId64 ", column %" PRId64
@@ -216,6 +217,18 @@ int epact_table_inc_sparse(epact_table *table, int64_t row, int64_t n, const uin
   return EPACT_OK;
 }
 
+/* Room must have been reserved. */
+static void append_many(epact_log *log, int64_t n, const uint32_t *row, const uint32_t *col, const void *delta,
+                        size_t bytes)
+{
+  epact_log_entry *entry = log->entry + log->entries;
+  for (int64_t i = 0; i < n; i++) {
+    entry[i].key = epact_log_key(log, row[i], col[i]);
+    entry[i].delta.bits = bytes == 4 ? ((const uint32_t *)delta)[i] : ((const uint64_t *)delta)[i];
+  }
+  log->entries += n;
+}
+
 int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, const uint32_t *col, const void *delta)
 {
   size_t bytes = epact_type_bytes(table->schema.type);
@@ -226,6 +239,10 @@ int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, con
   if (bad >= 0) return fail_delta(table, row[bad], col[bad], epact_value_at(table->schema.type, delta, bad));
   if (table->schema.sparse_updates) {
     int code = epact_log_reserve(&table->log, n);
+    if (!code && !table->cached_capacity) { /* no copies to increment */
+      append_many(&table->log, n, row, col, delta, bytes);
+      return EPACT_OK;
+    }
     for (int64_t i = 0; i < n && !code; i++)
       code = append(table, row[i], col[i], (const char *)delta + (size_t)i * bytes, bytes);
     return code;
