@@ -7,4 +7,5 @@
 #include "kernel/kernel.h"
 #include "ps/ps.h"
 #include "lua/pool.h"
+#include "lua/launch.h"
 #endif

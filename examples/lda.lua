@@ -30,46 +30,53 @@ local o = epact.command.read {
   { "out", "string", "", "directory for the model: topics.tsv, counts.tsv, documents.N.tsv" },
 }
 
-local corpus, vocabulary
-if o.text ~= "" then
-  corpus, vocabulary = epact.text.corpus(o.text)
-else
-  if o.vocab == "" then o.vocab = o.data:gsub("docword", "vocab"):gsub("%.gz$", "") end
-  corpus, vocabulary = epact.data.corpus(o.data, o.vocab)
+local function load()
+  if o.text ~= "" then return epact.text.corpus(o.text) end
+  local vocab = o.vocab ~= "" and o.vocab or o.data:gsub("docword", "vocab"):gsub("%.gz$", "")
+  return epact.data.corpus(o.data, vocab)
 end
-print(("%d documents, %d words, %s tokens; %d topics, %d workers, staleness %s"):format(corpus.documents, corpus.words,
-  progress.amount(tonumber(corpus.tokens)), o.topics, o.workers, tostring(o.staleness)))
-if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
 
-local result, report = epact.run({ workers = o.workers, staleness = o.deterministic and 0 or o.staleness, seed = o.seed,
-  deterministic = o.deterministic }, function(w)
-  local line = w.id == 0 and progress.new(o.sweeps)
-  local model = lda.train(w, corpus, {
-    topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start,
-    blocks = o.blocks, every = o.every,
-    on_report = function(now)
-      line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
-        progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))
-    end,
-  })
-  if line then line:done() end
-  if o.out ~= "" then lda.save(w, model, vocabulary, o.out) end
-  if w.id ~= 0 then return end
-  return { topics = lda.topics(model, vocabulary, o.words), history = model.history,
-    bytes = model.sampler:state_bytes() / math.max(1, model.sampler:tokens()) }
+local function train(corpus, vocabulary)
+  return epact.run({ workers = o.workers, staleness = o.deterministic and 0 or o.staleness, seed = o.seed,
+    deterministic = o.deterministic }, function(w)
+    local line = w.id == 0 and progress.new(o.sweeps)
+    local model = lda.train(w, corpus, {
+      topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, blocks = o.blocks,
+      every = o.every, on_report = function(now)
+        line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
+          progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))
+      end,
+    })
+    if line then line:done() end
+    if o.out ~= "" then lda.save(w, model, vocabulary, o.out) end
+    if w.id ~= 0 then return end
+    return { topics = lda.topics(model, vocabulary, o.words), history = model.history,
+      bytes = model.sampler:state_bytes() / math.max(1, model.sampler:tokens()) }
+  end)
+end
+
+local function show(result, report)
+  print()
+  for _, topic in ipairs(result.topics) do
+    print(("%5.1f %%  %s"):format(100 * topic.share, table.concat(topic.words, " ")))
+  end
+  local curve, last = {}, result.history[#result.history]
+  for i, now in ipairs(result.history) do curve[i] = now.likelihood end
+  local counts = report.tables["lda.counts"]
+  print(("\nlog-likelihood per token %s %.4f"):format(epact.plot.sparkline(curve), last.likelihood))
+  print(("%.1f s, %s tokens/s, %.1f bytes of sampler state a token; staleness observed: mean %.2f, max %d"):format(
+    last.seconds, progress.amount(last.tokens * last.sweep / last.seconds), result.bytes, counts.staleness_mean,
+    counts.staleness_max))
+end
+
+epact.command.main(function()
+  local corpus, vocabulary = load()
+  print(("%d documents, %d words, %s tokens; %d topics, %d workers, staleness %s"):format(corpus.documents,
+    corpus.words, progress.amount(tonumber(corpus.tokens)), o.topics, o.workers, tostring(o.staleness)))
+  if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
+  local result, report = train(corpus, vocabulary)
+  if not result then return end -- worker 0 is in another process
+  show(result, report)
+  if o.out ~= "" then print("model written to " .. o.out) end
+  if o.stats then print(report) end
 end)
-if not result then return end -- worker 0 is in another process
-
-print()
-for _, topic in ipairs(result.topics) do
-  print(("%5.1f %%  %s"):format(100 * topic.share, table.concat(topic.words, " ")))
-end
-local curve, last = {}, result.history[#result.history]
-for i, now in ipairs(result.history) do curve[i] = now.likelihood end
-local counts = report.tables["lda.counts"]
-print(("\nlog-likelihood per token %s %.4f"):format(epact.plot.sparkline(curve), last.likelihood))
-print(("%.1f s, %s tokens/s, %.1f bytes of sampler state a token; staleness observed: mean %.2f, max %d"):format(
-  last.seconds, progress.amount(last.tokens * last.sweep / last.seconds), result.bytes, counts.staleness_mean,
-  counts.staleness_max))
-if o.out ~= "" then print("model written to " .. o.out) end
-if o.stats then print(report) end

@@ -64,10 +64,6 @@ function lda.train(w, corpus, given)
   local sampler = Sampler { documents = corpus:slice(first, last), first_document = first, topics = o.topics,
     alpha = o.alpha, beta = o.beta, word_tokens = word_tokens, seed = o.seed or w.seed }
 
-  local function publish()
-    counts:inc_many(sampler:changes())
-    w:clock()
-  end
   local function catch_up()
     for section in counts:changes() do sampler:apply(section) end
   end
@@ -85,21 +81,25 @@ function lda.train(w, corpus, given)
     if w.id == 0 and o.on_report then o.on_report(history[#history]) end
   end
 
+  -- `visit(from, to)` for each of `blocks` equal parts of the documents; what it changes is exchanged after each.
+  local function each_block(blocks, visit)
+    for block = 0, blocks - 1 do
+      visit(math.floor(documents * block / blocks), math.floor(documents * (block + 1) / blocks))
+      counts:inc_many(sampler:changes())
+      w:clock()
+      catch_up()
+    end
+  end
+
   if o.start == "random" then
-    sampler:start(0, documents)
-    publish()
+    each_block(o.blocks, function(from, to) sampler:start(from, to) end)
     w:barrier()
     catch_up()
   end
   for sweep = 0, o.sweeps - 1 do
     -- While topics get their first words, workers must hear of each other often to mean the same by a topic.
     local blocks = sweep == 0 and o.start == "sequential" and o.blocks * 16 or o.blocks
-    for block = 0, blocks - 1 do
-      local from, to = math.floor(documents * block / blocks), math.floor(documents * (block + 1) / blocks)
-      sampler:sweep(from, to, sweep)
-      publish()
-      catch_up()
-    end
+    each_block(blocks, function(from, to) sampler:sweep(from, to, sweep) end)
     if (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then measure(sweep) end
   end
   return { sampler = sampler, counts = counts, word_tokens = word_tokens, first = first, last = last,
