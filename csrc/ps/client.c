@@ -80,6 +80,16 @@ static int ask(epact_client *client, int shard, epact_message *message)
   return EPACT_OK;
 }
 
+/* The open request once more, as a new one. */
+static int ask_again(epact_client *client, int shard)
+{
+  epact_link *link = &client->link[shard];
+  link->asked.request = ++client->request;
+  epact_message message = link->asked;
+  emit(client, &message, shard);
+  return EPACT_OK;
+}
+
 int epact_client_ask(epact_client *client, int shard, epact_message_kind kind, const epact_table *table, int64_t need,
                      const epact_section *ids)
 {
@@ -122,6 +132,9 @@ epact_table *epact_client_open(epact_client *client, const char *name, const epa
 
 void epact_client_forget_last(epact_client *client)
 {
+  for (int s = 0; s < client->shards; s++) { /* what asks for it points into it */
+    if (client->link[s].asked.kind == EPACT_M_CREATE) client->link[s].waiting = false;
+  }
   free_table(client->table[--client->tables]);
 }
 
@@ -282,7 +295,11 @@ int epact_client_resend(epact_client *client)
 static void take_ack(epact_link *link, int64_t clock)
 {
   int done = 0;
-  while (done < link->batches && link->batch[done].clock <= clock) epact_release(link->batch[done++].batch);
+  while (done < link->batches && link->batch[done].clock <= clock) {
+    link->acknowledged = link->batch[done].clock + 1;
+    epact_release(link->batch[done++].batch);
+  }
+  if (!done) return;
   memmove(link->batch, link->batch + done, (size_t)(link->batches - done) * sizeof *link->batch);
   link->batches -= done;
 }
@@ -303,7 +320,7 @@ static int overlay_batch(epact_table *table, const epact_batch *batch, uint32_t 
     size_t bytes = epact_type_bytes(section->type);
     for (int64_t r = 0; section->table == table->schema.id && r < section->rows; r++) {
       uint32_t index = epact_store_find(&table->cache, section->row[r]);
-      if (index == EPACT_NO_INDEX || table->cached[index].answered != request) continue;
+      if (index >= table->cached_capacity || table->cached[index].answered != request) continue; /* NO_INDEX too */
       const char *value = (const char *)section->value;
       if (!section->start) {
         epact_values_add(section->type, epact_store_values(&table->cache, index),
@@ -332,7 +349,7 @@ static int take_rows(epact_client *client, epact_link *link, const epact_message
   if (!table || message->sections != 1) return epact_fail(EPACT_E_PROTO, "an answer with rows nobody asked for");
   const epact_section *rows = message->section;
   if (rows->type != table->schema.type || rows->cols != table->schema.cols ||
-      (rows->start != NULL) != table->schema.sparse) {
+      (rows->start != NULL) != table->schema.sparse || (!rows->start && !rows->value && rows->rows)) {
     return epact_fail(EPACT_E_PROTO, "an answer with rows of another shape than table '%s'", table->name);
   }
   size_t bytes = epact_type_bytes(rows->type);
@@ -368,10 +385,27 @@ static int take_rows(epact_client *client, epact_link *link, const epact_message
   return EPACT_OK;
 }
 
+/* Whoever reads the changes may use rows and columns as they are. */
+static int check_changes(const epact_table *table, const epact_section *section)
+{
+  bool good = section->table == table->schema.id && section->type == table->schema.type &&
+              section->cols == table->schema.cols && (section->start != NULL) == table->schema.sparse_updates &&
+              (section->start || section->value || !section->rows);
+  for (int64_t i = 0; good && i < section->rows; i++) good = epact_schema_has_row(&table->schema, section->row[i]);
+  for (int64_t i = 0; good && section->start && i < epact_section_cells(section); i++) {
+    good = (int64_t)section->col[i] < section->cols;
+  }
+  return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "changes that do not fit table '%s'", table->name);
+}
+
 static int take_feed(epact_client *client, int shard, const epact_message *message)
 {
   epact_table *table = find_table(client, message->table);
   if (!table) return epact_fail(EPACT_E_PROTO, "an answer with changes nobody asked for");
+  for (int i = 0; i < message->sections; i++) {
+    int code = check_changes(table, &message->section[i]);
+    if (code) return code;
+  }
   if (message->sections) {
     epact_batch *copy = epact_batch_copy(message->sections, message->section);
     if (!copy) return EPACT_E_NOMEM;
@@ -382,8 +416,11 @@ static int take_feed(epact_client *client, int shard, const epact_message *messa
   return EPACT_OK;
 }
 
+/* Of a batch (request 0), or of the open request; one of an earlier request was repeated by the network. */
 static void take_refusal(epact_client *client, const epact_message *message)
 {
+  const epact_link *link = &client->link[message->shard];
+  if (message->request && (!link->waiting || message->request != link->asked.request)) return;
   if (!client->refused_code) {
     client->refused_code = message->code ? message->code : EPACT_E_PROTO;
     client->refused_request = message->request;
@@ -412,14 +449,16 @@ int epact_client_step(epact_client *client, const epact_message *message)
                                                                [EPACT_M_CHANGES] = EPACT_M_FEED,
                                                                [EPACT_M_WAIT] = EPACT_M_REACHED };
   if (message->kind != answer_of[link->asked.kind]) return epact_fail(EPACT_E_PROTO, "an answer of the wrong kind");
+  /* Rows from before batches that are acknowledged by now, and no longer here to be put on top. */
+  if (message->kind == EPACT_M_ROWS && message->applied < link->acknowledged - 1)
+    return ask_again(client, message->shard);
   int code = EPACT_OK;
   if (message->kind == EPACT_M_ROWS) code = take_rows(client, link, message);
   if (message->kind == EPACT_M_FEED) code = take_feed(client, message->shard, message);
   if (code) return code;
   if (message->kind == EPACT_M_FEED && message->clock < link->asked.clock) { /* cut short: the rest */
-    epact_message more = link->asked;
-    more.cursor = message->cursor;
-    return ask(client, message->shard, &more);
+    link->asked.cursor = message->cursor;
+    return ask_again(client, message->shard);
   }
   link->waiting = false;
   return EPACT_OK;

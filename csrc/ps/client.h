@@ -51,7 +51,8 @@ typedef struct {
 typedef struct {
   epact_unacknowledged *batch; /* in clock order */
   int32_t batches, capacity;
-  bool waiting; /* for the answer to `asked` */
+  int64_t acknowledged; /* batches of clocks < this were let go */
+  bool waiting;         /* for the answer to `asked` */
   epact_message asked;
   epact_batch *asked_ids;
 } epact_link;

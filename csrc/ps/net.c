@@ -15,8 +15,9 @@
 #include <zmq.h>
 
 #define REGISTER_EVERY 0.2   /* seconds between registrations, until the members are known */
-#define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come */
+#define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come, at most */
 #define LINGER_MILLISECONDS 5000
+#define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 #define ENDPOINT_BYTES 256
 
 typedef struct frame {
@@ -29,6 +30,7 @@ typedef struct frame {
 struct epact_net {
   epact_process *process;
   int32_t rank, size;
+  double patience; /* seconds this process waits for the others to register */
   uint64_t job;
   void *context, *router, **dealer; /* dealer[rank]; NULL for this process */
   char (*endpoint)[ENDPOINT_BYTES]; /* by rank */
@@ -183,10 +185,14 @@ static int missing_ranks(const epact_net *net, char *text, size_t bytes)
   return missing;
 }
 
-static bool wait_readable(epact_net *net, double seconds)
+/* 1: a frame is there, 0: not yet; negative: a signal came, or the socket failed. */
+static int wait_readable(epact_net *net, double seconds)
 {
   zmq_pollitem_t item = { net->router, 0, ZMQ_POLLIN, 0 };
-  return zmq_poll(&item, 1, (long)(seconds * 1000)) > 0;
+  int ready = zmq_poll(&item, 1, (long)(seconds * 1000));
+  if (ready >= 0) return ready;
+  if (zmq_errno() != EINTR) return fail_zmq("cannot wait at", net->endpoint[net->rank]);
+  return epact_fail(EPACT_E_INTERRUPTED, "interrupted while waiting for other processes to register");
 }
 
 static int take_registration(epact_net *net, const epact_message *m, int32_t *workers)
@@ -223,10 +229,12 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
   char missing[256];
   while (missing_ranks(net, missing, sizeof missing)) {
     if (epact_now() > end) {
-      return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register", REGISTER_WITHIN, net->endpoint[0],
+      return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register", net->patience, net->endpoint[0],
                         missing);
     }
-    if (!wait_readable(net, REGISTER_EVERY)) continue;
+    int ready = wait_readable(net, REGISTER_EVERY);
+    if (ready < 0) return ready;
+    if (!ready) continue;
     epact_letter *letter = receive(net);
     if (!letter) continue;
     int code = take_registration(net, &letter->decoded.message, workers);
@@ -259,7 +267,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
   double next = 0;
   for (;;) {
     if (epact_now() > end) {
-      return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s", net->rank, REGISTER_WITHIN,
+      return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s", net->rank, net->patience,
                         net->endpoint[0]);
     }
     if (epact_now() >= next) {
@@ -270,7 +278,9 @@ static int register_self(epact_net *net, int32_t *workers, double end)
       if (code) return code;
       next = epact_now() + REGISTER_EVERY;
     }
-    if (!wait_readable(net, REGISTER_EVERY)) continue;
+    int ready = wait_readable(net, REGISTER_EVERY);
+    if (ready < 0) return ready;
+    if (!ready) continue;
     epact_letter *letter = receive(net);
     if (!letter) continue;
     bool members = letter->decoded.message.kind == EPACT_M_MEMBERS;
@@ -303,7 +313,9 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
   if (pipe(net->wake)) return epact_fail(EPACT_E_SYSTEM, "cannot open a pipe: %s", strerror(errno));
   for (int i = 0; i < 2; i++) fcntl(net->wake[i], F_SETFL, fcntl(net->wake[i], F_GETFL) | O_NONBLOCK);
 
-  double end = epact_now() + REGISTER_WITHIN;
+  bool impatient = options->timeout > 0 && options->timeout < REGISTER_WITHIN;
+  net->patience = impatient ? options->timeout : REGISTER_WITHIN;
+  double end = epact_now() + net->patience;
   if (net->rank == 0) {
     int code = bind_endpoint(net, options->root, end);
     return code ? code : gather_members(net, workers, end);
@@ -426,8 +438,12 @@ void epact_net_close(epact_net *net)
     wake_up(net);
     pthread_join(net->thread, NULL);
   }
+  bool stopped = net->started && atomic_load(&net->process->stopped);
+  int linger = !net->started ? 0 : stopped ? STOPPED_LINGER_MILLISECONDS : LINGER_MILLISECONDS;
   for (int rank = 0; net->dealer && rank < net->size; rank++) {
-    if (net->dealer[rank]) zmq_close(net->dealer[rank]);
+    if (!net->dealer[rank]) continue;
+    zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(net->dealer[rank]);
   }
   if (net->router) zmq_close(net->router);
   if (net->context) zmq_ctx_term(net->context); /* sends what is queued, for at most the linger time */

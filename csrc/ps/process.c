@@ -31,6 +31,18 @@ static void init_condition(pthread_cond_t *condition)
   pthread_condattr_destroy(&attributes);
 }
 
+/* Workers that read without pause must not keep a batch out. */
+static void init_shard_lock(pthread_rwlock_t *lock)
+{
+  pthread_rwlockattr_t attributes;
+  pthread_rwlockattr_init(&attributes);
+#ifdef __GLIBC__
+  pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+  pthread_rwlock_init(lock, &attributes);
+  pthread_rwlockattr_destroy(&attributes);
+}
+
 /* ---- steps of the shard ---- */
 
 typedef struct {
@@ -100,18 +112,19 @@ int epact_process_check(epact_process *process)
   return epact_fail(EPACT_E_STOPPED, "%s", process->reason);
 }
 
-static int fail_timeout(epact_process *process, int64_t need, const char *what)
+static int fail_timeout(epact_process *process, int64_t need, const char *table)
 {
   pthread_rwlock_rdlock(&process->shard_lock);
   int slowest = epact_shard_slowest(&process->shard);
   int64_t applied = process->shard.slot[slowest].applied;
   pthread_rwlock_unlock(&process->shard_lock);
   return epact_fail(EPACT_E_TIMEOUT,
-                    "%s: waited %g s for worker %d (rank %d), which is at clock %" PRId64 " of %" PRId64, what,
-                    process->timeout, slowest, process->slot_rank[slowest], applied + 1, need);
+                    "%s%s%swaited %g s for worker %d (rank %d), which is at clock %" PRId64 " of %" PRId64,
+                    table ? "table '" : "", table ? table : "", table ? "': " : "", process->timeout, slowest,
+                    process->slot_rank[slowest], applied + 1, need);
 }
 
-int epact_process_wait(epact_process *process, int64_t need, const char *what)
+int epact_process_wait(epact_process *process, int64_t need, const char *table)
 {
   if (atomic_load(&process->minimum) >= need) return EPACT_OK;
   double end = epact_now() + process->timeout;
@@ -124,7 +137,7 @@ int epact_process_wait(epact_process *process, int64_t need, const char *what)
   }
   pthread_mutex_unlock(&process->advance_lock);
   if (code || atomic_load(&process->minimum) >= need) return code;
-  return fail_timeout(process, need, what);
+  return fail_timeout(process, need, table);
 }
 
 void epact_process_stop_here(epact_process *process, const char *reason, bool tell)
@@ -266,7 +279,7 @@ epact_process *epact_process_open(const epact_process_options *options)
   process->workers = options->workers;
   process->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
   process->deterministic = options->deterministic != 0;
-  pthread_rwlock_init(&process->shard_lock, NULL);
+  init_shard_lock(&process->shard_lock);
   pthread_mutex_init(&process->advance_lock, NULL);
   pthread_mutex_init(&process->stop_lock, NULL);
   pthread_mutex_init(&process->shared_lock, NULL);

@@ -64,8 +64,8 @@ struct epact_process {
 /** One step of this process's shard. Answers go to `caller` at once, to other workers by their inbox,
  * to other processes by the net. */
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
-/** Waits until the shard's minimum clock is at least `need`. `what` names the table in errors. */
-int epact_process_wait(epact_process *process, int64_t need, const char *what);
+/** Waits until the shard's minimum clock is at least `need`. `table`: its name for errors, or NULL. */
+int epact_process_wait(epact_process *process, int64_t need, const char *table);
 /** EPACT_OK, or E_STOPPED with the reason as the sentence. */
 int epact_process_check(epact_process *process);
 /** As epact_process_stop; `tell`: the other processes too. */

@@ -137,12 +137,18 @@ static int answer(epact_shard *shard, const epact_message *asked, const epact_ou
 
 /* ---- requests that wait for the minimum clock ---- */
 
+static bool is_older(const epact_message *a, const epact_message *b)
+{
+  return a->incarnation == b->incarnation && (int32_t)(a->request - b->request) < 0; /* numbers may wrap */
+}
+
 static int park(epact_shard *shard, const epact_message *asked)
 {
   epact_parked *place = NULL;
   for (int i = 0; i < shard->parked_count && !place; i++) { /* asked again: the newer one replaces it */
     if (shard->parked[i].message.slot == asked->slot) place = &shard->parked[i];
   }
+  if (place && is_older(asked, &place->message)) return EPACT_OK; /* repeated by the network */
   epact_batch *ids = NULL;
   if (asked->sections && !(ids = epact_batch_copy(asked->sections, asked->section))) return EPACT_E_NOMEM;
   if (place)
@@ -295,7 +301,7 @@ static int apply_first_staged(epact_shard *shard, int s)
 
 static bool next_is_staged(const epact_slot *slot)
 {
-  return slot->staged_count && slot->staged[0].clock == slot->applied + 1;
+  return slot->staged_count && slot->staged[0].clock - 1 == slot->applied;
 }
 
 /* Deterministic: a clock is applied when every slot's batch for it is here. */

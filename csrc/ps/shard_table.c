@@ -68,7 +68,7 @@ static int fail_nonfinite(const epact_shard_table *table, const epact_section *s
 int epact_shard_table_check(const epact_shard_table *table, const epact_section *s)
 {
   if (s->type != table->schema.type || s->cols != table->schema.cols ||
-      (s->start != NULL) != table->schema.sparse_updates) {
+      (s->start != NULL) != table->schema.sparse_updates || (!s->start && !s->value && s->rows)) {
     char text[96];
     return epact_fail(EPACT_E_SCHEMA, "table '%s' is %s, the increments are %" PRId64 " columns of %s, %s", table->name,
                       epact_schema_text(&table->schema, text, sizeof text), s->cols, epact_type_name(s->type),

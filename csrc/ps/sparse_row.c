@@ -20,13 +20,14 @@ uint32_t epact_sparse_row_find(const epact_sparse_row *row, uint32_t col)
   }
 }
 
-/* The slot of `col`, taken if it is new: the row must have an empty slot. */
-static uint32_t take(epact_sparse_row *row, uint32_t col)
+/* The slot of `col`, taken (zero) if it is new: the row must have an empty slot. */
+static uint32_t take(epact_sparse_row *row, size_t bytes, uint32_t col)
 {
   uint32_t i = first_probe(row, col);
   while (row->col[i] >= 0 && row->col[i] != (int32_t)col) i = (i + 1) & (row->capacity - 1);
   if (row->col[i] < 0) {
     row->col[i] = (int32_t)col;
+    memset((char *)row->value + i * bytes, 0, bytes); /* a cleared row keeps its old values */
     row->count++;
   }
   return i;
@@ -72,7 +73,7 @@ int epact_sparse_row_reserve(epact_sparse_row *row, int type, uint32_t more)
   for (uint32_t i = 0; i < row->capacity; i++) {
     const char *value = (char *)row->value + i * bytes;
     if (row->col[i] >= 0 && !is_zero(type, value)) {
-      memcpy((char *)grown.value + take(&grown, (uint32_t)row->col[i]) * bytes, value, bytes);
+      memcpy((char *)grown.value + take(&grown, bytes, (uint32_t)row->col[i]) * bytes, value, bytes);
     }
   }
   epact_sparse_row_free(row);
@@ -82,7 +83,7 @@ int epact_sparse_row_reserve(epact_sparse_row *row, int type, uint32_t more)
 
 void epact_sparse_row_add(epact_sparse_row *row, int type, uint32_t col, const void *delta)
 {
-  uint32_t i = take(row, col);
+  uint32_t i = take(row, epact_type_bytes(type), col);
   switch (type) {
   case EPACT_F32:
     ((float *)row->value)[i] += *(const float *)delta;

@@ -82,9 +82,18 @@ static inline void *epact_store_values(const epact_store *store, uint32_t index)
   return store->chunk[index >> store->shift] + within * store->row_bytes;
 }
 
+/** One more than the largest row id. Without declared rows: 2^53, or less where a log packs row and column
+ * into 63 bits. */
+static inline int64_t epact_schema_row_limit(const epact_schema *schema)
+{
+  if (schema->rows) return schema->rows;
+  int col_bits = schema->cols > 1 ? 64 - __builtin_clzll((unsigned long long)schema->cols - 1) : 0;
+  return INT64_C(1) << (schema->sparse_updates && col_bits > 10 ? 63 - col_bits : 53);
+}
+
 static inline bool epact_schema_has_row(const epact_schema *schema, int64_t row)
 {
-  return (uint64_t)row < (schema->rows ? (uint64_t)schema->rows : UINT64_C(1) << 53);
+  return (uint64_t)row < (uint64_t)epact_schema_row_limit(schema);
 }
 
 #endif

@@ -13,7 +13,7 @@ __attribute__((cold, noinline)) static int fail_place(const epact_table *table, 
 {
   if (!epact_schema_has_row(&table->schema, row)) {
     return epact_fail(EPACT_E_RANGE, "table '%s': row %" PRId64 " is outside [0, %" PRId64 ")", table->name, row,
-                      table->schema.rows ? table->schema.rows : INT64_C(1) << 53);
+                      epact_schema_row_limit(&table->schema));
   }
   return epact_fail(EPACT_E_RANGE, "table '%s': column %" PRId64 " is outside [0, %" PRId64 ")", table->name, col,
                     table->schema.cols);

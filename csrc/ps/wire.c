@@ -214,7 +214,8 @@ static int get_schema(const char **at, const char *end, epact_schema *schema)
   memcpy(word, *at, sizeof word);
   *at += sizeof word;
   if (word[0] < 0 || word[0] > UINT32_MAX || word[1] < EPACT_F32 || word[1] > EPACT_I64 || word[2] < 0 ||
-      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 7) {
+      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 7 ||
+      (word[4] & 3) == 1) { /* sparse rows take sparse updates only */
     return epact_fail(EPACT_E_PROTO, "a schema is malformed");
   }
   *schema = (epact_schema){ (uint32_t)word[0], (int)word[1], word[2], word[3], word[4] & 1, word[4] & 2, word[4] & 4 };
@@ -240,12 +241,20 @@ static int get_payload(const char *at, const char *end, epact_decoded *decoded)
   if (memchr(at, 0, length) || (m->kind == EPACT_M_CREATE && (length < 1 || length > EPACT_MAX_NAME))) {
     return epact_fail(EPACT_E_PROTO, "a frame's text is malformed");
   }
+  if (m->kind == EPACT_M_CREATE && decoded->schema.id != epact_crc32c(0, at, length)) {
+    return epact_fail(EPACT_E_PROTO, "a table's id does not belong to its name");
+  }
   decoded->text = epact_malloc(length + 1);
   if (!decoded->text) return EPACT_E_NOMEM;
   memcpy(decoded->text, at, length);
   decoded->text[length] = 0;
   m->text = decoded->text;
   return EPACT_OK;
+}
+
+static bool has_sections(int64_t kind)
+{
+  return kind == EPACT_M_BATCH || kind == EPACT_M_READ || kind == EPACT_M_ROWS || kind == EPACT_M_FEED;
 }
 
 static int check_fields(const int64_t *field, size_t payload)
@@ -258,7 +267,8 @@ static int check_fields(const int64_t *field, size_t payload)
               field[F_TABLE] >= 0 && field[F_TABLE] <= UINT32_MAX && field[F_REQUEST] >= 0 &&
               field[F_REQUEST] <= UINT32_MAX && field[F_CODE] <= 0 && field[F_CODE] > -100 && field[F_FINAL] >= 0 &&
               field[F_FINAL] <= 1 && field[F_CHUNK] == 0 && field[F_CHUNKS] == 1 && field[F_SECTIONS] >= 0 &&
-              field[F_SECTIONS] <= EPACT_MAX_SECTIONS && field[F_LENGTH] == (int64_t)payload;
+              field[F_SECTIONS] <= (has_sections(field[F_KIND]) ? EPACT_MAX_SECTIONS : 0) &&
+              field[F_LENGTH] == (int64_t)payload;
   return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "a frame's header has a field out of range");
 }
 

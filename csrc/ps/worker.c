@@ -82,7 +82,7 @@ static int waiting_shard(const epact_client *client)
 }
 
 /* Until no shard owes an answer. */
-static int await_answers(epact_worker *worker, const char *what)
+static int await_answers(epact_worker *worker, const char *table)
 {
   double end = epact_now() + worker->process->timeout;
   int code, shard;
@@ -90,8 +90,8 @@ static int await_answers(epact_worker *worker, const char *what)
     epact_letter *letter = next_letter(worker, end);
     if (letter && (code = take_letter(worker, letter))) return code;
     if (!letter && epact_now() >= end) {
-      return epact_fail(EPACT_E_TIMEOUT, "%s: waited %g s for the shard of rank %d", what, worker->process->timeout,
-                        shard);
+      return epact_fail(EPACT_E_TIMEOUT, "%s%s%swaited %g s for the shard of rank %d", table ? "table '" : "",
+                        table ? table : "", table ? "': " : "", worker->process->timeout, shard);
     }
   }
   return code;
@@ -134,8 +134,8 @@ int epact_worker_barrier(epact_worker *worker)
     if (s == client->local) continue;
     if ((code = epact_client_ask(client, s, EPACT_M_WAIT, NULL, client->clock, NULL))) return code;
   }
-  if ((code = await_answers(worker, "barrier"))) return code;
-  return epact_process_wait(worker->process, client->clock, "barrier");
+  if ((code = await_answers(worker, NULL))) return code;
+  return epact_process_wait(worker->process, client->clock, NULL);
 }
 
 int epact_worker_finish(epact_worker *worker)
@@ -249,7 +249,7 @@ static int check_rows(const epact_table *table, int64_t n, const int64_t *row)
   for (int64_t i = 0; row && i < n; i++) {
     if (epact_schema_has_row(&table->schema, row[i])) continue;
     return epact_fail(EPACT_E_RANGE, "table '%s': row %" PRId64 " is outside [0, %" PRId64 ")", table->name, row[i],
-                      table->schema.rows ? table->schema.rows : INT64_C(1) << 53);
+                      epact_schema_row_limit(&table->schema));
   }
   return EPACT_OK;
 }

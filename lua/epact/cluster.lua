@@ -15,8 +15,10 @@ local function number(name)
   return value
 end
 
---- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1)
+--- Inside a worker a job is of this process alone: the other processes are busy with the job around it.
+-- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1)
 function cluster.place()
+  if package.loaded["epact.thread"] then return { rank = 0, size = 1 } end
   local rank, size, root = number "EPACT_RANK", number "EPACT_SIZE", os.getenv "EPACT_ROOT"
   if not size or size <= 1 then return { rank = 0, size = 1 } end
   if not rank then core.fail("EPACT_SIZE is %d but EPACT_RANK is not set", size) end

@@ -74,4 +74,15 @@ function command.read(spec, words)
   return read
 end
 
+--- Runs the body of a script: what it raises is one message on stderr (without this package's traceback), exit status 1.
+-- @tparam function body
+function command.main(body)
+  local ok, message = xpcall(body, function(message)
+    return type(message) == "string" and message or debug.traceback(tostring(message), 2)
+  end)
+  if ok then return end
+  io.stderr:write((message:gsub("^[^\n]-: (epact%.run: )", "%1")), "\n")
+  os.exit(1)
+end
+
 return command

@@ -32,12 +32,12 @@ core.version = ffi.string(C.epact_version())
 -- Source prefix of this package ("@./lua/epact/"): frames inside it are not the user's.
 local own_prefix = debug.getinfo(1, "S").source:match("^(.*[/\\])[^/\\]*$") or "=epact"
 
---- The level (for `error`) of the first caller outside the package.
+--- The level (for `error`) of the first caller outside the package; 0, no place at all, when there is none.
 local function user_level()
   local level = 2
   while true do
     local info = debug.getinfo(level, "S")
-    if not info then return 1 end
+    if not info then return 0 end
     if info.what ~= "C" and info.source:sub(1, #own_prefix) ~= own_prefix then return level - 1 end
     level = level + 1
   end

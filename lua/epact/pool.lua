@@ -25,14 +25,16 @@ local known = {
   seed = { "integer", 0 }, timeout = { "positive", 300 }, stats = { "boolean", false },
 }
 
-local function open_process(o, place)
+local function open_process(where, o, place)
   jobs = jobs + 1
   local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
     root = place.root })
+  C.epact_signals_watch(1) -- a signal ends the wait for the other processes
   local process = C.epact_process_open(raw)
-  if process == nil then check(C.epact_error_code(), "epact.run") end
+  C.epact_signals_watch(0)
+  if process == nil then check(C.epact_error_code(), where) end
   return process
 end
 
@@ -46,7 +48,7 @@ function pool.start(where, given)
   end
   local self = { workers = o.workers, staleness = o.staleness, deterministic = o.deterministic, seed = o.seed,
     rank = place.rank, size = place.size, where = where }
-  local process = open_process(o, place)
+  local process = open_process(where, o, place)
   self.threads = C.epact_pool_open(o.workers, package.path, package.cpath)
   if self.threads == nil then
     C.epact_process_close(process)
@@ -56,7 +58,7 @@ function pool.start(where, given)
   self.address, self.options = {}, { staleness = o.staleness, seed = o.seed, process = core.address(process) }
   for i = 0, o.workers - 1 do self.address[i] = core.address(C.epact_process_worker(process, i)) end
   self.guard = newproxy(true) -- a pool that was dropped without close() still ends its threads
-  getmetatable(self.guard).__gc = function() self:close() end
+  getmetatable(self.guard).__gc = function() pcall(self.close, self) end
   return setmetatable(self, class)
 end
 
@@ -73,6 +75,12 @@ local function stop(self, reason)
   self.broken = self.broken or reason
 end
 
+-- A worker of this process by the id it has in the job.
+local function worker_name(self, index)
+  local place = C.epact_worker_where(C.epact_process_worker(self.process, index))
+  return (place.size > 1 and "worker %d (rank %d)" or "worker %d"):format(place.id, place.rank)
+end
+
 -- Collects the outcome of every worker; nil and the reason when the job stopped.
 local function collect(self)
   local outcomes, left, failure, deadline = {}, self.workers, nil, math.huge
@@ -85,7 +93,7 @@ local function collect(self)
       if outcome.failed == 0 then
         outcomes[outcome.worker] = buffer.decode(text)
       elseif not failure then
-        failure = ("worker %d: %s"):format(outcome.worker, text)
+        failure = ("%s: %s"):format(worker_name(self, outcome.worker), text)
         stop(self, failure)
         local reason = C.epact_process_stopped(self.process) -- another process may have been first
         if reason ~= nil and text:find("[E_STOPPED]", 1, true) then failure = ffi.string(reason) end
@@ -109,17 +117,11 @@ local function watched(self, f, ...)
   return unpack(results, 2, 3)
 end
 
---- Runs `f(w)` on every worker of this process, and waits.
--- @tparam function f shipped with its upvalues
--- @return what the first worker of this process returned
--- @treturn table all results: `[worker index from 0] = { ... }`
-function methods:each(f)
-  if self.closed then core.fail("each: the pool is closed") end
-  if self.broken then core.fail("each: the pool has stopped: %s", self.broken) end
-  options.argument("each", "f", "function", f)
+-- One phase; `finish`: a worker whose function returns leaves the job, so that nobody waits for it.
+local function run_phase(self, f, finish)
   local task = ship.encode(f, "the worker function")
   local begin = C.epact_now()
-  submit(self, task, false)
+  submit(self, task, finish)
   local outcomes, failure = watched(self, collect)
   if failure then core.fail("%s", failure) end
   self.seconds = (self.seconds or 0) + (C.epact_now() - begin)
@@ -128,6 +130,17 @@ function methods:each(f)
   for i = 0, self.workers - 1 do results[i] = ship.decode(outcomes[i].results) end
   self.results = results
   return results[0][1], results
+end
+
+--- Runs `f(w)` on every worker of this process, and waits.
+-- @tparam function f shipped with its upvalues
+-- @return what the first worker of this process returned
+-- @treturn table all results: `[worker index from 0] = { ... }`
+function methods:each(f)
+  if self.closed then core.fail("each: the pool is closed") end
+  if self.broken then core.fail("each: the pool has stopped: %s", self.broken) end
+  options.argument("each", "f", "function", f)
+  return run_phase(self, f, false)
 end
 
 --- What the workers of this process have counted.
@@ -177,9 +190,10 @@ end
 --- Implementation of `epact.run`.
 function pool.run(given, f)
   if type(given) == "function" then given, f = {}, given end
+  given = given or {}
   options.argument("epact.run", "the worker function", "function", f)
   local self = pool.start("epact.run", given)
-  local ok, result = pcall(self.each, self, f)
+  local ok, result = pcall(run_phase, self, f, true)
   local closed, reason = pcall(self.close, self)
   if not ok then error(result, 0) end
   if not closed then error(reason, 0) end

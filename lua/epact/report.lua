@@ -27,6 +27,7 @@ end
 
 --- Merges what the workers of this process counted.
 -- @tparam table outcomes by worker: `{ stats = ... }`
+-- @tparam number seconds of the run
 function report.new(outcomes, seconds)
   local self = { seconds = seconds, tables = {}, workers = 0 }
   for _, outcome in pairs(outcomes) do

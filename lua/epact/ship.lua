@@ -12,20 +12,29 @@ local data = require "epact.data"
 
 local ship = {}
 
-local integers = { [tostring(ffi.typeof "int64_t")] = true, [tostring(ffi.typeof "uint64_t")] = true }
+local int64, uint64 = ffi.typeof "int64_t", ffi.typeof "uint64_t"
 
---- Name of the loaded module that is, or has as a member, `value`.
-local function find_module(value)
+-- A global variable is not in the worker's state; what Lua itself put among the globals is.
+local function is_built_in(value)
+  return type(value) == "function" and not pcall(string.dump, value)
+end
+
+--- What other states can `require`: value -> `{ module }`, or `{ module, member }`.
+local function index_modules()
+  local index = {}
   for name, module in pairs(package.loaded) do
-    if name ~= "_G" and module == value then return name end
-  end
-  for name, module in pairs(package.loaded) do
-    if type(module) == "table" then
-      for key, member in pairs(module) do
-        if member == value and type(key) == "string" then return name, key end
+    for key, member in pairs(type(module) == "table" and module or {}) do
+      local kind = type(member)
+      if type(key) == "string" and (kind == "function" or kind == "table" or kind == "userdata")
+        and (name ~= "_G" or is_built_in(member)) then
+        index[member] = { name, key }
       end
     end
   end
+  for name, module in pairs(package.loaded) do -- a module's own name is better than its place in another
+    if name ~= "_G" then index[module] = { name } end
+  end
+  return index
 end
 
 local function describe_function(f)
@@ -33,13 +42,19 @@ local function describe_function(f)
   return ("function at %s:%d"):format(info.short_src, info.linedefined)
 end
 
-local pack -- pack(value, context, path): a tree of scalars and tagged lists
+-- pack(value, context, path, owner): a scalar or a short tagged list. Tables and functions are numbered, and stand
+-- beside each other in context.object, however deep they were nested: string.buffer does not go far down.
+-- An error names `path`, the upvalue and the keys that led to the value, and `owner`, the function that has it.
+local pack
 
-local function pack_function(f, context, path)
+local function refuse(path, owner, what, advice)
+  if owner then path = ("upvalue '%s' of %s"):format(path, owner) end
+  core.fail("%s is %s: %s", path, what, advice)
+end
+
+local function pack_function(f, context, path, owner)
   local ok, code = pcall(string.dump, f)
-  if not ok then
-    core.fail("%s is a C function of no loaded module: it cannot be shipped to a worker", path)
-  end
+  if not ok then refuse(path, owner, "a C function of no loaded module", "it cannot be shipped to a worker") end
   local upvalues = {}
   for i = 1, debug.getinfo(f, "u").nups do
     local name, value = debug.getupvalue(f, i)
@@ -50,58 +65,61 @@ local function pack_function(f, context, path)
     else
       context.upvalues = context.upvalues + 1
       context.upvalue[id] = context.upvalues
-      local inner = ("upvalue '%s' of %s"):format(name, describe_function(f))
-      upvalues[i] = { context.upvalues, pack(value, context, inner) }
+      upvalues[i] = { context.upvalues, pack(value, context, name, describe_function(f)) }
     end
   end
-  return { "function", context.seen[f], code, upvalues }
+  return { "function", code, upvalues }
 end
 
-local function pack_table(t, context, path)
+local function pack_table(t, context, path, owner)
   local keys, values, n = {}, {}, 0
   for key, value in pairs(t) do
     n = n + 1
-    keys[n] = pack(key, context, path .. " (a key)")
+    keys[n] = pack(key, context, path .. " (a key)", owner)
     local inner = type(key) == "string" and path .. "." .. key or ("%s[%s]"):format(path, tostring(key))
-    values[n] = pack(value, context, inner)
+    values[n] = pack(value, context, inner, owner)
   end
-  return { "table", context.seen[t], keys, values, n }
+  return { "table", keys, values, n }
 end
 
-local function pack_reference(value, context, path)
+local function pack_reference(value, context, path, owner)
   local kind = type(value)
-  local module, member = find_module(value)
-  if module then return { "module", module, member } end
   if kind == "table" and getmetatable(value) then
-    core.fail("%s is an object with a metatable (%s): make it inside the worker function, or pass plain data",
-      path, tostring(value):sub(1, 60))
+    refuse(path, owner, ("an object with a metatable (%s)"):format(tostring(value):sub(1, 60)),
+      "make it inside the worker function, or pass plain data")
   end
-  if context.seen[value] then return { "seen", context.seen[value] } end
-  context.count = context.count + 1
-  context.seen[value] = context.count
-  if kind == "function" then return pack_function(value, context, path) end
-  return pack_table(value, context, path)
+  local number = context.number[value]
+  if not number then
+    number = #context.object + 1
+    context.number[value], context.object[number] = number, false
+    context.object[number] = (kind == "function" and pack_function or pack_table)(value, context, path, owner)
+  end
+  return { "object", number }
 end
 
-function pack(value, context, path)
+function pack(value, context, path, owner)
   local kind = type(value)
   if kind == "nil" then return { "nil" } end
   if kind == "number" or kind == "string" or kind == "boolean" then return value end
-  if kind == "table" or kind == "function" then return pack_reference(value, context, path) end
+  local place = context.modules[value]
+  if place then return { "module", place[1], place[2] } end
+  if kind == "table" or kind == "function" then return pack_reference(value, context, path, owner) end
   if kind == "cdata" then
-    if integers[tostring(ffi.typeof(value))] then return value end
+    if ffi.istype(int64, value) then return int64(value) end -- a const one, too
+    if ffi.istype(uint64, value) then return uint64(value) end
     if data.kind(value) then return { "data", data.export(value) } end
   end
-  return core.fail("%s is a %s: it cannot be shipped to a worker; make it inside the worker function",
-    path, kind == "cdata" and "cdata (" .. tostring(ffi.typeof(value)) .. ")" or kind)
+  local what = kind == "cdata" and ("cdata (%s)"):format(tostring(ffi.typeof(value))) or kind
+  return refuse(path, owner, kind == "thread" and "a coroutine" or "a " .. what,
+    "it cannot be shipped to a worker; make it inside the worker function")
 end
 
 local unpack_value
 
-local function unpack_function(tree, context)
-  local f = assert(loadstring(tree[3]))
-  context.seen[tree[2]] = f
-  for i, upvalue in ipairs(tree[4]) do
+local function unpack_function(record, number, context)
+  local f = assert(loadstring(record[2]))
+  context.made[number] = f
+  for i, upvalue in ipairs(record[3]) do
     local owner = context.upvalue[upvalue[1]]
     if owner then
       debug.upvaluejoin(f, i, owner[1], owner[2])
@@ -113,24 +131,27 @@ local function unpack_function(tree, context)
   return f
 end
 
-local function unpack_table(tree, context)
+local function unpack_table(record, number, context)
   local t = {}
-  context.seen[tree[2]] = t
-  for i = 1, tree[5] do t[unpack_value(tree[3][i], context)] = unpack_value(tree[4][i], context) end
+  context.made[number] = t
+  for i = 1, record[4] do t[unpack_value(record[2][i], context)] = unpack_value(record[3][i], context) end
   return t
 end
 
 local unpackers = {
   ["nil"] = function() return nil end,
-  seen = function(tree, context) return context.seen[tree[2]] end,
+  object = function(tree, context)
+    local number = tree[2]
+    local record = context.object[number]
+    local unpack_object = record[1] == "function" and unpack_function or unpack_table
+    return context.made[number] or unpack_object(record, number, context)
+  end,
   module = function(tree)
     local module = require(tree[2])
     if tree[3] then return module[tree[3]] end
     return module
   end,
   data = function(tree) return data.import(tree[2]) end,
-  ["function"] = unpack_function,
-  table = unpack_table,
 }
 
 function unpack_value(tree, context)
@@ -140,14 +161,18 @@ end
 
 --- A value (a function, too) as a string for another state of this process. Data sets in it must stay
 -- alive until the string has been decoded.
+-- @param value
 -- @tparam string what names the value in an error
 function ship.encode(value, what)
-  return buffer.encode(pack(value, { seen = {}, count = 0, upvalue = {}, upvalues = 0 }, what))
+  local context = { modules = index_modules(), number = {}, object = {}, upvalue = {}, upvalues = 0 }
+  local root = pack(value, context, what)
+  return buffer.encode { root, context.object }
 end
 
 --- The value of a string made by `encode` in this process.
 function ship.decode(encoded)
-  return unpack_value(buffer.decode(encoded), { seen = {}, upvalue = {} })
+  local decoded = buffer.decode(encoded)
+  return unpack_value(decoded[1], { object = decoded[2], made = {}, upvalue = {} })
 end
 
 return ship

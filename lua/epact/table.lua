@@ -24,55 +24,124 @@ local known = {
 
 local shared_methods = {}
 
+-- The C side gets int64_t ids, to which LuaJIT would cut a fraction: these checks cost a compiled loop nothing.
+local function is_integer(value) return type(value) == "number" and value % 1 == 0 end
+
+-- The slow way of an argument: an int64_t is a number too, anything else but `kind` is an error.
+local function argument(self, where, name, kind, value)
+  local number = type(value) == "cdata" and tonumber(value) or value
+  return options.argument(("%s: table '%s'"):format(where, self.name), name, kind, number)
+end
+
 --- cell(row, col) += delta. NaN, infinity, ids out of range, and fractions in integer tables are errors.
 function shared_methods:inc(row, col, delta)
+  if not is_integer(row) then row = argument(self, "inc", "row", "index", row) end
+  if not is_integer(col) then col = argument(self, "inc", "column", "index", col) end
+  if type(delta) ~= "number" then delta = argument(self, "inc", "delta", "number", delta) end
   local code = C.epact_table_inc(self.handle, row, col, delta)
   if code ~= 0 then check(code, "inc") end
 end
 
+-- What an array or pointer points at, by the number of its C type: `element` ("double" for `const double *` and
+-- `double [3]`; nil for other types) and `bytes` (a pointer has no end, a variable-length array says itself).
+local shapes = {}
+local standard_name = { int = "int32_t", ["unsigned int"] = "uint32_t" }
+
+local function shape_of(values)
+  local number = tonumber(ffi.typeof(values))
+  local shape = shapes[number]
+  if not shape then
+    local spelling = tostring(ffi.typeof(values)):match("^ctype<(.*)>$"):gsub("const ", ""):gsub(" %(&%)", " ")
+    local pointer, array = spelling:match "^([%w_ ]-) ?%*$", spelling:match "^([%w_ ]-) ?%[[%d?]*%]$"
+    local fixed = array and not spelling:find("?", 1, true) and ffi.sizeof(values)
+    shape = { element = pointer or array, bytes = pointer and math.huge or fixed or nil }
+    shapes[number] = shape
+  end
+  return shape
+end
+
+-- Refuses what is not an array of at least `n` elements (or a pointer); `like` is the shape of one that fits.
+local function check_array(self, where, name, values, n, like, bytes)
+  local shape = type(values) == "cdata" and shape_of(values)
+  if not shape or shape.element ~= like.element then
+    core.fail("%s: table '%s': %s must be an array of %s, got %s", where, self.name, name,
+      standard_name[like.element] or like.element, shape and tostring(ffi.typeof(values)) or options.show(values))
+  end
+  local size = shape.bytes or ffi.sizeof(values)
+  if size < n * bytes then
+    core.fail("%s: table '%s': %s has %d elements, expected %d", where, self.name, name, size / bytes, n)
+  end
+end
+
+-- A Lua list as an array of the table's type.
+local function list_to_array(self, where, list, n)
+  if #list ~= n then core.fail("%s: table '%s': expected %d values, got %d", where, self.name, n, #list) end
+  local array, is_real = ffi.new(self.array, n), self.type == "f64" or self.type == "f32"
+  for i = 0, n - 1 do
+    local value = list[i + 1]
+    if type(value) ~= "number" then value = argument(self, where, "value " .. i, "number", value) end
+    array[i] = value
+    if not is_real and tonumber(array[i]) ~= value then
+      core.fail("%s: table '%s': value %d is %s, not a number of type %s", where, self.name, i,
+        options.show(value), self.type)
+    end
+  end
+  return array
+end
+
 -- An array the C side may read `n` cells of: a cdata array or pointer of the table's type, or a Lua list.
 local function cells(self, where, values, n)
-  if type(values) == "table" then
-    if #values ~= n then core.fail("%s: expected %d values, got %d", where, n, #values) end
-    return ffi.new(self.array, n, values)
-  end
-  if type(values) ~= "cdata" then
-    core.fail("%s: expected a list or a %s array, got %s", where, self.element, options.show(values))
-  end
-  local got = tostring(ffi.typeof(values))
-  if not got:find(self.spelling, 1, true) then
-    core.fail("%s: table '%s' is %s, the values are %s", where, self.name, self.type, got)
-  end
-  local size = got:find("%*") and math.huge or ffi.sizeof(values)
-  if size < n * bytes_of[self.type] then
-    core.fail("%s: expected %d values, the array has %d", where, n, size / bytes_of[self.type])
+  if type(values) == "table" then return list_to_array(self, where, values, n) end
+  if not ffi.istype(self.pointer, values) then
+    check_array(self, where, "values", values, n, self.like, bytes_of[self.type])
   end
   return values
 end
 
 --- row += values: `cols` of them, a list or an array of the table's type.
 function shared_methods:inc_row(row, values)
+  if not is_integer(row) then row = argument(self, "inc_row", "row", "index", row) end
   check(C.epact_table_inc_row(self.handle, row, cells(self, "inc_row", values, self.cols)), "inc_row")
 end
 
 --- The whole table += values: rows x cols of them, row by row.
 function shared_methods:inc_all(values)
-  check(C.epact_table_inc_all(self.handle, cells(self, "inc_all", values, (self.rows or 0) * self.cols)), "inc_all")
+  if not self.rows then core.fail("inc_all: table '%s' has no declared number of rows", self.name) end
+  check(C.epact_table_inc_all(self.handle, cells(self, "inc_all", values, self.rows * self.cols)), "inc_all")
 end
 
+local id_pointer, real_pointer = ffi.typeof "const uint32_t *", ffi.typeof "const double *"
+local like_id, like_real = shape_of(id_pointer()), shape_of(real_pointer())
+
 --- row[col[i]] += scale * value[i] for i = 0 .. n-1.
+-- @param row
+-- @param n
 -- @param col uint32_t array
 -- @param value double array
+-- @param[opt=1] scale
 function shared_methods:inc_sparse(row, n, col, value, scale)
-  local code = C.epact_table_inc_sparse(self.handle, row, n, col, value, scale or 1)
+  scale = scale or 1
+  if not is_integer(row) then row = argument(self, "inc_sparse", "row", "index", row) end
+  if not is_integer(n) or n < 0 then n = argument(self, "inc_sparse", "n", "index", n) end
+  if type(scale) ~= "number" then scale = argument(self, "inc_sparse", "scale", "number", scale) end
+  if not ffi.istype(id_pointer, col) then check_array(self, "inc_sparse", "col", col, n, like_id, 4) end
+  if not ffi.istype(real_pointer, value) then check_array(self, "inc_sparse", "value", value, n, like_real, 8) end
+  local code = C.epact_table_inc_sparse(self.handle, row, n, col, value, scale)
   if code ~= 0 then check(code, "inc_sparse") end
 end
 
 --- self[row[i]][col[i]] += delta[i] for i = 0 .. n-1, all or nothing.
+-- @param n
 -- @param row uint32_t array
 -- @param col uint32_t array
 -- @param delta array of the table's type
 function shared_methods:inc_many(n, row, col, delta)
+  if not is_integer(n) or n < 0 then n = argument(self, "inc_many", "n", "index", n) end
+  if not ffi.istype(id_pointer, row) then check_array(self, "inc_many", "row", row, n, like_id, 4) end
+  if not ffi.istype(id_pointer, col) then check_array(self, "inc_many", "col", col, n, like_id, 4) end
+  if not ffi.istype(self.pointer, delta) then
+    check_array(self, "inc_many", "delta", delta, n, self.like, bytes_of[self.type])
+  end
   check(C.epact_table_inc_many(self.handle, n, row, col, delta), "inc_many")
 end
 
@@ -85,7 +154,9 @@ function shared_methods:fetch(rows)
     return self
   end
   options.argument("fetch", "rows", "table", rows)
-  check(C.epact_table_fetch(self.handle, #rows, ffi.new("int64_t[?]", #rows, rows)), "fetch")
+  local ids = ffi.new("int64_t[?]", #rows)
+  for i, row in ipairs(rows) do ids[i - 1] = is_integer(row) and row or argument(self, "fetch", "row", "index", row) end
+  check(C.epact_table_fetch(self.handle, #rows, ids), "fetch")
   return self
 end
 
@@ -93,9 +164,6 @@ local one_row = ffi.typeof "int64_t[1]"
 
 -- The slow way of `get`: wait for the row if the SSP rule demands it.
 local function fetch_one(self, row)
-  if type(row) ~= "number" or row % 1 ~= 0 then
-    core.fail("get: row must be an integer >= 0, got %s", options.show(row))
-  end
   check(C.epact_table_fetch(self.handle, 1, one_row(row)), "get")
 end
 
@@ -109,10 +177,13 @@ end
 
 --- The value of one cell.
 function shared_methods:cell(row, col)
+  if not is_integer(row) then row = argument(self, "cell", "row", "index", row) end
+  if not is_integer(col) then col = argument(self, "cell", "column", "index", col) end
+  if col < 0 or col >= self.cols then
+    core.fail("cell: table '%s': column %s is outside [0, %d)", self.name, col, self.cols)
+  end
   self:get(row)
-  local value = C.epact_table_cell(self.handle, row, col)
-  if value ~= value then core.fail("cell: column %s is outside [0, %d)", options.show(col), self.cols) end
-  return value
+  return C.epact_table_cell(self.handle, row, col)
 end
 
 local count_out, section_out = ffi.typeof "int64_t[1]", ffi.typeof "const epact_section *[1]"
@@ -155,6 +226,7 @@ local function dense_class(type_name)
   --- The row as a pointer to its `cols` values. It keeps its place as long as the worker; its values are
   -- those of the last `get` plus the worker's own increments.
   function methods:get(row)
+    if not is_integer(row) then row = argument(self, "get", "row", "index", row) end
     local view = get(self.handle, row)
     if view == nil then
       fetch_one(self, row)
@@ -165,41 +237,55 @@ local function dense_class(type_name)
   return { __index = methods, __tostring = describe }
 end
 
--- A row of a sparse table: its non-zero cells at the time of the `get`.
+-- A row of a sparse table: reads the worker's copy, which increments and clocks may replace.
 local row_methods = {}
 row_methods.__index = row_methods
 
---- The value of a column; 0 where there is none.
-function row_methods:get(col)
-  return C.epact_table_cell(self.table.handle, self.row, col)
+-- The cells of a row, fresh enough for the worker's clock. They are good until the next increment or read.
+local function fresh_cells(self, row)
+  local found = ffi.new "epact_row_cells"
+  local code = C.epact_table_cells(self.handle, row, found)
+  if code == C.EPACT_E_AGAIN then
+    fetch_one(self, row)
+    code = C.epact_table_cells(self.handle, row, found)
+  end
+  check(code, "get")
+  return found
 end
 
---- Iterates over (column, value), in no order.
+--- The value of a column; 0 where there is none.
+function row_methods:get(col)
+  return self.table:cell(self.row, col)
+end
+
+--- Iterates over (column, value) of the cells that are not 0 now, in no order. The loop may increment the row.
 function row_methods:each()
-  local cell, value = self.cell, ffi.cast(self.table.pointer, self.cell.value)
-  local i, n = -1, cell.capacity
+  local found = fresh_cells(self.table, self.row)
+  local from, n = ffi.cast(self.table.pointer, found.value), 0
+  local col, value = ffi.new("int32_t[?]", found.count), ffi.new(self.table.array, found.count)
+  for i = 0, found.capacity - 1 do
+    if found.col[i] ~= C.EPACT_ROW_SLOT_EMPTY and from[i] ~= 0 then
+      col[n], value[n], n = found.col[i], from[i], n + 1
+    end
+  end
+  local i = -1
   return function()
-    repeat i = i + 1 until i >= n or (cell.col[i] >= 0 and value[i] ~= 0)
-    if i < n then return cell.col[i], tonumber(value[i]) end
+    i = i + 1
+    if i < n then return col[i], tonumber(value[i]) end
   end
 end
 
 function row_methods:__tostring()
-  return ("epact.row %d of '%s' <%d cells>"):format(self.row, self.table.name, self.cell.count)
+  return ("epact.row %d of '%s' <%d cells>"):format(self.row, self.table.name, fresh_cells(self.table, self.row).count)
 end
 
 local function sparse_class()
   local methods = setmetatable({}, { __index = shared_methods })
   --- The row as an object with `get(col)` and `each()`.
   function methods:get(row)
-    local cell = ffi.new "epact_row_cells"
-    local code = C.epact_table_cells(self.handle, row, cell)
-    if code == C.EPACT_E_AGAIN then
-      fetch_one(self, row)
-      code = C.epact_table_cells(self.handle, row, cell)
-    end
-    check(code, "get")
-    return setmetatable({ table = self, row = row, cell = cell }, row_methods)
+    if not is_integer(row) then row = argument(self, "get", "row", "index", row) end
+    fresh_cells(self, row)
+    return setmetatable({ table = self, row = row }, row_methods)
   end
   return { __index = methods, __tostring = describe }
 end
@@ -214,6 +300,9 @@ function Table.open(worker, name, given)
   options.argument("table", "name", "string", name)
   local o = options.read(("table '%s'"):format(name), given, known)
   local staleness = o.staleness or worker.staleness
+  if worker.deterministic and staleness ~= 0 then
+    core.fail("table '%s': a deterministic job needs staleness 0, got %s", name, options.show(staleness))
+  end
   local raw = ffi.new("epact_table_options", { name = name, rows = o.rows or 0, cols = o.cols, type = types[o.type],
     sparse = o.sparse and 1 or 0, sparse_updates = o.sparse_updates and 1 or 0, changes = o.changes and 1 or 0,
     staleness = staleness == math.huge and async or staleness })
@@ -223,7 +312,7 @@ function Table.open(worker, name, given)
   return setmetatable({
     handle = handle[0], worker = worker, name = name, rows = o.rows, cols = o.cols, type = o.type,
     sparse = o.sparse, staleness = staleness, element = kind,
-    spelling = tostring(ffi.typeof(kind)):match("<(.-)>"),
+    like = shape_of(ffi.new(kind .. "[1]")),
     array = ffi.typeof(kind .. "[?]"), pointer = ffi.typeof("const " .. kind .. " *"),
   }, classes[o.sparse and "sparse" or o.type])
 end

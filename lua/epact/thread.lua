@@ -24,7 +24,7 @@ local function traceback(message)
       lines[#lines + 1] = "\n\t" .. line
     end
   end
-  return message .. "\nstack traceback:" .. table.concat(lines)
+  return message .. (lines[1] and "\nstack traceback:" or "") .. table.concat(lines)
 end
 
 local function run(encoded)
@@ -38,7 +38,7 @@ local function run(encoded)
   if task.task then
     local f = ship.decode(task.task)
     held = { f(worker) }
-    results = ship.encode(held, "a result of the worker function")
+    results = ship.encode(held, "result")
   end
   if task.finish then worker:finish() end
   return buffer.encode { results = task.task and results, stats = worker:stats() }

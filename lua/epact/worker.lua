@@ -66,6 +66,7 @@ end
 
 --- A random stream of this worker (or `stream`), of the job's seed.
 function methods:rng(stream)
+  if stream ~= nil then options.argument("rng", "stream", "index", stream) end
   return rng(self.seed, (stream or self.id) + 1)
 end
 

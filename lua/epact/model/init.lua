@@ -1,0 +1,3 @@
+--- Models made of latent factors.
+-- @module epact.model
+return { mf = require "epact.model.mf" }

@@ -1,0 +1,362 @@
+/* The parameter server's protocol under a virtual network, one seed a job, every step checked against
+ * a model that knows all. A failure prints the seed; --seed S --verbose shows every message of it.
+ *
+ *   simulator [--seeds N] [--first S]     N jobs; exit status 1 at the first violation
+ *   simulator --seed S [--verbose]        one job
+ *   simulator --plant NAME [--seeds N]    with a planted bug; exit status 0 when it was found */
+#include "worker.h"
+
+enum { MOST_EVENTS = 400000, ANARCHY_EVENTS = 6000 };
+
+/* ---- settings ---- */
+
+static table_plan random_plan(epact_rng *rng, int number, int cols, bool deterministic)
+{
+  static const int type[] = { EPACT_I64, EPACT_F64, EPACT_I64, EPACT_F64, EPACT_I32, EPACT_F32 };
+  table_plan plan;
+  int form = (int)epact_rng_below(rng, 3); /* dense, dense with sparse updates, sparse */
+  snprintf(plan.name, sizeof plan.name, "table %d", number);
+  plan.schema = (epact_schema){ .type = type[deterministic ? 1 : epact_rng_below(rng, 6)],
+                                .rows = chance(rng, 0.6) ? PAIRS + MIRROR : 0,
+                                .cols = cols,
+                                .sparse = form == 2,
+                                .sparse_updates = form > 0,
+                                .changes = form > 0 && chance(rng, 0.6) };
+  plan.schema.id = epact_table_id(plan.name);
+  return plan;
+}
+
+/* What the workers do. */
+static void draw_program(job *j, uint64_t seed)
+{
+  epact_rng rng = epact_rng_stream(seed, 1, 0);
+  job_settings *o = &j->settings;
+  o->deterministic = chance(&rng, 0.25);
+  o->workers = (int32_t)between(&rng, 1, 6);
+  o->tables = (int32_t)between(&rng, 1, MAX_TABLES);
+  o->hostile = !o->deterministic && chance(&rng, 0.3);
+  o->anarchy = o->hostile && chance(&rng, 0.4);
+  if (o->hostile) o->workers++;
+  for (int t = 0; t < o->tables; t++) j->plan[t] = random_plan(&rng, t, o->workers + SHARED, o->deterministic);
+  int32_t clocks = (int32_t)between(&rng, 1, MAX_CLOCKS);
+  for (int q = 0; q < o->workers; q++) {
+    sim_worker *w = &j->worker[q];
+    w->job = j;
+    w->program = epact_rng_stream(seed, 2, (uint64_t)q);
+    w->clocks = chance(&rng, 0.7) ? clocks : (int32_t)between(&rng, 0, clocks);
+    w->acts_left = 2;
+    for (int t = 0; t < o->tables; t++) {
+      int64_t s = between(&rng, 0, 5);
+      w->staleness[t] = o->deterministic ? 0 : s == 5 ? EPACT_ASYNC : s;
+    }
+  }
+  if (o->hostile) j->worker[o->workers - 1].clocks = 0;
+}
+
+/* What happens to their messages. */
+static void draw_network(job *j, uint64_t seed)
+{
+  j->network = epact_rng_stream(seed, 3, 0);
+  epact_rng *rng = &j->network;
+  job_settings *o = &j->settings;
+  bool lossy = chance(rng, 0.7);
+  o->shards = (int32_t)between(rng, 1, MAX_SHARDS);
+  o->lose = lossy ? 0.3 * epact_uniform_inline(rng) : 0;
+  o->repeat = lossy ? 0.2 * epact_uniform_inline(rng) : 0;
+  o->linger = chance(rng, 0.5) ? 0.1 * epact_uniform_inline(rng) : 0;
+  o->delay = between(rng, 1, 60);
+  o->in_order = !lossy && chance(rng, 0.5);
+  o->resend = lossy;
+  o->patience = o->delay * between(rng, 2, 12);
+  o->heal = between(rng, 0, 60) * o->delay * 5;
+}
+
+static void print_settings(const job *j, uint64_t seed, uint64_t network_seed)
+{
+  const job_settings *o = &j->settings;
+  char text[96];
+  printf("seed %" PRIu64 " network %" PRIu64 ": %d workers, %d shards%s%s, lose %.2f, repeat %.2f, delay %" PRId64
+         "%s, heal at %" PRId64 "\n",
+         seed, network_seed, o->workers, o->shards, o->deterministic ? ", deterministic" : "",
+         o->anarchy   ? ", anarchy"
+         : o->hostile ? ", the last one hostile"
+                      : "",
+         o->lose, o->repeat, o->delay, o->in_order ? " in order" : "", o->heal);
+  for (int t = 0; t < o->tables; t++) {
+    printf("  %s: %s; staleness", j->plan[t].name, epact_schema_text(&j->plan[t].schema, text, sizeof text));
+    for (int q = 0; q < o->workers; q++) {
+      if (j->worker[q].staleness[t] == EPACT_ASYNC)
+        printf(" async");
+      else
+        printf(" %" PRId64, j->worker[q].staleness[t]);
+    }
+    putchar('\n');
+  }
+}
+
+/* ---- one job ---- */
+
+static bool open_job(job *j)
+{
+  job_settings *o = &j->settings;
+  bool ordered = o->deterministic && j->plant != PLANT_UNORDERED;
+  int code = EPACT_OK;
+  for (int s = 0; s < o->shards && !code; s++) code = epact_shard_init(&j->shard[s], s, o->shards, o->workers, ordered);
+  for (int q = 0; q < o->workers && !code; q++) {
+    epact_outbox outbox = { emit_from_client, &j->worker[q] };
+    code = epact_client_init(&j->worker[q].client, q, o->workers, o->shards, -1, outbox);
+    wake(j, EVENT_RUN, q, 1 + epact_rng_below(&j->network, o->delay));
+    if (o->resend) wake(j, EVENT_RESEND, q, o->patience);
+  }
+  if (code) violate(j, "opening: %s", epact_error_message());
+  return !code;
+}
+
+static void close_job(job *j)
+{
+  while (j->events) {
+    event e = pop_event(j);
+    free(e.frame);
+  }
+  free(j->heap);
+  for (int s = 0; s < j->settings.shards; s++) epact_shard_free(&j->shard[s]);
+  for (int q = 0; q < j->settings.workers; q++) epact_client_free(&j->worker[q].client);
+}
+
+/* Changes name the slot they came from: those would tell at once. */
+static bool keeps_changes(const job *j)
+{
+  bool any = false;
+  for (int t = 0; t < j->settings.tables; t++) any = any || j->plan[t].schema.changes;
+  return any;
+}
+
+static void swap_slots(epact_shard *shard)
+{
+  epact_slot first = shard->slot[0];
+  shard->slot[0] = shard->slot[1];
+  shard->slot[1] = first;
+}
+
+static void deliver_to_shard(job *j, epact_message *m)
+{
+  epact_outbox outbox = { emit_from_shard, j };
+  epact_section torn;
+  plant_at_shard(j, m, &torn);
+  bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
+              chance(&j->network, 0.5);
+  if (swap) swap_slots(&j->shard[m->shard]);
+  if (epact_shard_step(&j->shard[m->shard], m, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
+  if (swap) swap_slots(&j->shard[m->shard]);
+  check_shard(j, m->shard);
+}
+
+static void deliver_to_client(job *j, epact_message *m)
+{
+  sim_worker *w = &j->worker[m->slot];
+  bool waited = is_waiting(w);
+  plant_at_client(j, m, &w->client);
+  if (epact_client_step(&w->client, m)) violate(j, "a client failed: %s", epact_error_message());
+  bool hostile = j->settings.hostile && m->slot == j->settings.workers - 1;
+  if (w->client.refused_code && !hostile) violate(j, "a shard refused: %s", w->client.refused_text);
+  check_shard(j, m->shard);
+  if (waited && w->blocked && !is_waiting(w)) run_worker(w);
+}
+
+/* The hostile worker has finished on every shard: nobody waits for it. */
+static bool attackers_turn(const job *j)
+{
+  if (!j->settings.hostile) return false;
+  for (int s = 0; s < j->settings.shards && !j->settings.anarchy; s++) {
+    if (j->shard[s].slot[j->settings.workers - 1].applied != EPACT_FOREVER) return false;
+  }
+  return true;
+}
+
+static void deliver(job *j, const event *e)
+{
+  epact_decoded decoded;
+  if (attackers_turn(j) && chance(&j->network, 0.3)) attack(j, e);
+  if (epact_wire_decode(e->frame, e->bytes, JOB, &decoded)) {
+    violate(j, "decoding: %s", epact_error_message());
+    return;
+  }
+  trace_message(j, "deliver", &decoded.message);
+  if (e->kind == EVENT_TO_SHARD)
+    deliver_to_shard(j, &decoded.message);
+  else
+    deliver_to_client(j, &decoded.message);
+  epact_decoded_free(&decoded);
+}
+
+static void resend(job *j, int slot)
+{
+  sim_worker *w = &j->worker[slot];
+  if (epact_client_resend(&w->client)) violate(j, "resending: %s", epact_error_message());
+  if (!w->done || epact_client_unacknowledged(&w->client)) wake(j, EVENT_RESEND, slot, j->settings.patience);
+}
+
+static void take_event(job *j, event *e)
+{
+  j->now = e->time;
+  j->counts.steps++;
+  switch (e->kind) {
+  case EVENT_RUN:
+    run_worker(&j->worker[e->slot]);
+    break;
+  case EVENT_RESEND:
+    resend(j, e->slot);
+    break;
+  default:
+    deliver(j, e);
+  }
+  free(e->frame);
+}
+
+/* Liveness: when nothing is in flight any more, everybody has finished and is acknowledged. */
+static void check_end(job *j)
+{
+  for (int q = 0; q < j->settings.workers - j->settings.hostile; q++) {
+    const sim_worker *w = &j->worker[q];
+    if (!w->done) {
+      violate(j, "I8 liveness: worker %d waits for ever at clock %" PRId64 " of %d (%s)", q, w->client.clock, w->clocks,
+              act_name[w->present.kind]);
+    }
+    if (epact_client_unacknowledged(&w->client)) {
+      violate(j, "I8 liveness: %" PRId64 " batches of worker %d were never acknowledged",
+              epact_client_unacknowledged(&w->client), q);
+    }
+  }
+  for (int s = 0; s < j->settings.shards; s++) {
+    if (j->shard[s].minimum != EPACT_FOREVER) {
+      violate(j, "I8 liveness: shard %d ends at clock %" PRId64, s, j->shard[s].minimum);
+    }
+    if (j->shard[s].parked_count) violate(j, "I8 liveness: shard %d still has requests parked", s);
+  }
+}
+
+/* One job; returns the digest of everything read and of the final tables. */
+static uint64_t run_job(job *j, uint64_t seed, uint64_t network_seed)
+{
+  int64_t most = MOST_EVENTS;
+  draw_program(j, seed);
+  draw_network(j, network_seed);
+  if (j->verbose) print_settings(j, seed, network_seed);
+  if (j->settings.anarchy) most = ANARCHY_EVENTS;
+  bool open = open_job(j);
+  while (open && j->events && !failed(j) && j->counts.steps < most) {
+    event e = pop_event(j);
+    take_event(j, &e);
+  }
+  if (j->counts.steps >= most) violate(j, "I8 liveness: no end after %" PRId64 " events", most);
+  uint64_t digest = 0;
+  if (open && !failed(j) && !j->settings.anarchy) {
+    check_end(j);
+    digest = check_tables(j);
+    for (int q = 0; q < j->settings.workers; q++) digest = epact_mix64(digest ^ j->worker[q].digest) + (uint64_t)q;
+  }
+  close_job(j);
+  return digest;
+}
+
+/* ---- many jobs ---- */
+
+typedef struct {
+  uint64_t first, seeds;
+  bool verbose;
+  plant_kind plant;
+} options;
+
+static void add_counts(job_counts *sum, const job_counts *more)
+{
+  sum->steps += more->steps;
+  sum->messages += more->messages;
+  sum->lost += more->lost;
+  sum->repeated += more->repeated;
+  sum->reads += more->reads;
+  sum->rows += more->rows;
+  sum->changes += more->changes;
+  sum->barriers += more->barriers;
+  sum->mutated += more->mutated;
+  sum->refused += more->refused;
+}
+
+/* A deterministic job runs over two networks. Returns whether all invariants held. */
+static bool run_seed(const options *o, uint64_t seed, job *j, struct model *model, job_counts *sum)
+{
+  uint64_t digest[2] = { 0, 0 };
+  for (int network = 0; network < 2; network++) {
+    memset(j, 0, sizeof *j);
+    memset(model, 0, sizeof *model);
+    j->model = model;
+    j->plant = o->plant;
+    j->verbose = o->verbose;
+    digest[network] = run_job(j, seed, seed + (uint64_t)network * 1000003);
+    add_counts(sum, &j->counts);
+    if (failed(j)) return false;
+    if (!j->settings.deterministic) return true;
+  }
+  if (digest[0] != digest[1]) violate(j, "determinism: two networks give different bits");
+  return !failed(j);
+}
+
+static int run_seeds(const options *o)
+{
+  job *j = epact_malloc(sizeof *j);
+  struct model *model = epact_malloc(sizeof *model);
+  job_counts sum = { 0 };
+  uint64_t seed = o->first, end = o->first + o->seeds;
+  bool held = j && model;
+  while (held && seed < end) held = run_seed(o, seed++, j, model, &sum);
+  if (j && !held) {
+    printf("%sseed %" PRIu64 " of %" PRIu64 "..%" PRIu64 ": %s\n",
+           o->plant ? "planted bug found: " : "FAILED: ", seed - 1, o->first, end - 1, j->failure);
+  }
+  printf("%" PRIu64 " seeds, %" PRId64 " events, %" PRId64 " messages (%" PRId64 " lost, %" PRId64
+         " repeated), %" PRId64 " reads of %" PRId64 " rows, %" PRId64 " changes, %" PRId64 " barriers, %" PRId64
+         " hostile frames (%" PRId64 " refused)\n",
+         seed - o->first, sum.steps, sum.messages, sum.lost, sum.repeated, sum.reads, sum.rows, sum.changes,
+         sum.barriers, sum.mutated, sum.refused);
+  free(j);
+  free(model);
+  return o->plant ? held : !held;
+}
+
+static int usage(void)
+{
+  fprintf(stderr, "usage: simulator [--seeds N] [--first S] [--seed S] [--verbose] [--plant NAME]\nplants:");
+  for (int i = 1; i < PLANTS; i++) fprintf(stderr, " %s", plant_name[i]);
+  fputc('\n', stderr);
+  return 2;
+}
+
+static bool is_option(const char *given, const char *name, char **value)
+{
+  return !strcmp(given, name) && *value;
+}
+
+int main(int count, char **argument)
+{
+  options o = { .first = 1, .seeds = 1000 };
+  for (int i = 1; i < count; i++) {
+    char **value = &argument[i + 1];
+    if (!strcmp(argument[i], "--verbose")) {
+      o.verbose = true;
+      continue;
+    }
+    if (is_option(argument[i], "--seeds", value))
+      o.seeds = strtoull(*value, NULL, 0);
+    else if (is_option(argument[i], "--first", value))
+      o.first = strtoull(*value, NULL, 0);
+    else if (is_option(argument[i], "--seed", value)) {
+      o.first = strtoull(*value, NULL, 0);
+      o.seeds = 1;
+    } else if (is_option(argument[i], "--plant", value)) {
+      while (o.plant < PLANTS && strcmp(plant_name[o.plant], *value)) o.plant++;
+      if (o.plant == PLANTS) return usage();
+    } else
+      return usage();
+    i++;
+  }
+  return run_seeds(&o);
+}

@@ -1,0 +1,87 @@
+--- Jobs for specs: the same script as several processes, as a user's shell would start them.
+local process = require "support.process"
+
+local jobs = {}
+
+--- False under a sanitizer, where seconds say nothing.
+jobs.timed = not (os.getenv "EPACT_BUILD" or ""):find "san"
+
+-- Starts one process a rank, waits until `ready` lines have come through the pipe, sends a signal if there is one, and
+-- waits for all; prints the seconds from the signal to the last end. All are in the process group of the outer
+-- `timeout`, which so can end them together.
+local driver = [[
+cd "$root"
+mkfifo "$folder/ready"
+exec 3<>"$folder/ready"
+for ((rank = 0; rank < size; rank++)); do
+  [ "$size" = 1 ] || export EPACT_RANK=$rank EPACT_SIZE=$size EPACT_ROOT=$endpoint
+  EPACT_SPEC_READY="$folder/ready" luajit "$folder/script.lua" >"$folder/output.$rank" 2>"$folder/errors.$rank" &
+  pid[rank]=$!
+done
+for ((i = 0; i < ready; i++)); do read -r -u 3 _; done
+begin=$EPOCHREALTIME
+for rank in $signalled; do kill -s "$signal" "${pid[rank]}"; done
+for ((rank = 0; rank < size; rank++)); do
+  code=0
+  wait "${pid[rank]}" || code=$?
+  echo "$code" >"$folder/code.$rank"
+done
+echo "$begin $EPOCHREALTIME"
+]]
+
+local function contents(path)
+  local file = io.open(path)
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+local ports = 0
+
+-- An address nobody else uses: by the name of a new folder, or a port from the time and a count.
+local function endpoint(kind, folder)
+  if kind ~= "tcp" then return "ipc://" .. folder .. "/root" end
+  ports = ports + 1
+  return ("tcp://127.0.0.1:%d"):format(20000 + (os.time() * 101 + ports * 997) % 12000)
+end
+
+--- Runs `text` as a script in `processes` processes, each with its EPACT_RANK.
+-- @tparam string text
+-- @tparam ?table given `processes` (1), `transport` ("ipc", "tcp"), `seconds` (30) until all are killed; `signal` (a
+-- name, sent to the ranks of the list `signalled`, default 0) after `ready` (1) calls of `jobs.ready()`
+-- @treturn table by rank from 0: `{ code, output, errors }`; `code` is nil when it was killed
+-- @treturn number seconds from the signal (or the start) to the end of the last process
+function jobs.run(text, given)
+  given = given or {}
+  local folder = os.tmpname()
+  os.remove(folder)
+  assert(os.execute("mkdir " .. folder) == 0)
+  local script = assert(io.open(folder .. "/script.lua", "w"))
+  script:write(text)
+  script:close()
+  local size = given.processes or 1
+  local settings = ("root=. folder=%s size=%d endpoint=%s ready=%d signal=%s signalled=%s\n"):format(folder, size,
+    endpoint(given.transport, folder), given.signal and (given.ready or 1) or 0, given.signal or "INT",
+    given.signal and process.quote(table.concat(given.signalled or { 0 }, " ")) or "''")
+  local build = os.getenv "EPACT_BUILD" or "build"
+  local paths = ("export LUA_PATH='./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;' LUA_CPATH='%s/?.so;;'\n"):format(build)
+  local said = process.run(settings .. paths .. driver, { seconds = given.seconds or 30 })
+  local results = {}
+  for rank = 0, size - 1 do
+    results[rank] = { code = tonumber(contents(folder .. "/code." .. rank)),
+      output = contents(folder .. "/output." .. rank), errors = contents(folder .. "/errors." .. rank) }
+  end
+  os.execute("rm -rf " .. folder)
+  local begin, finish = said:match "(%S+) (%S+)%s*$"
+  return results, begin and tonumber(finish) - tonumber(begin)
+end
+
+--- Called by a script: it has come to the place where the signal is to find it.
+function jobs.ready()
+  local pipe = assert(io.open(assert(os.getenv "EPACT_SPEC_READY"), "a"))
+  pipe:write "ready\n"
+  pipe:close()
+end
+
+return jobs
