@@ -83,8 +83,9 @@ describe("a random stream", function()
     for value = 0, bound - 1 do chi_square = chi_square + (count[value] - draws / bound) ^ 2 / (draws / bound) end
     assert.is_true(chi_square < 22.46) -- the 0.999 quantile with 6 degrees of freedom
     assert.equal(0, stream:below(1))
-    assert.equal(0, stream:below(0))
-    assert.equal(0, stream:below(-3))
+    for _, bound_refused in ipairs { 0, -3, 1.5 } do
+      assert.matches("rng:below: bound must be an integer >= 1", message_of(function() stream:below(bound_refused) end))
+    end
   end)
 
   it("draws normals with the moments of the standard normal", function()

@@ -186,12 +186,13 @@ describe("lasso over the parameter server", function()
       rows[i], y[i] = { x, x, x, x }, 2 * x + math.cos(i)
     end
     local one = fit(matrix(rows, 4, "dense"), vector(y), { workers = 1 }, { tolerance = 1e-12 })
-    for _, staleness in ipairs { 0, 1, 3 } do
-      local four = fit(matrix(rows, 4, "dense"), vector(y), { workers = 4, staleness = staleness }, { tolerance = 1e-12 })
+    for _, run in ipairs { { deterministic = true }, { staleness = 0 }, { staleness = 1 }, { staleness = 3 } } do
+      run.workers = 4
+      local four = fit(matrix(rows, 4, "dense"), vector(y), run, { tolerance = 1e-12 })
       assert.equal("CONVERGED", four.status)
-      assert.is_true(four.history[#four.history].damping > 1)
-      assert.is_true(staleness > 0 or four.history[#four.history].damping <= 4)
       assert.near(one.objective, four.objective, 1e-9)
+      -- Without staleness a read may still see more than it must; deterministic, all four step from the same residual.
+      if run.deterministic then assert.equal(4, four.history[#four.history].damping) end
     end
   end)
 

@@ -66,7 +66,8 @@ describe("epact launch --local", function()
   end)
 
   it("complains about words it does not know", function()
-    for _, arguments in ipairs { "", "launch", "launch --local", "launch --local x a.lua", "launch --local 2", "lauch" } do
+    for _, arguments in ipairs { "", "launch", "launch --local", "launch --local x a.lua", "launch --local 2",
+      "lauch" } do
       local output, code = run(arguments)
       assert.equal(2, code)
       assert.matches("usage:", output)

@@ -181,8 +181,8 @@ int epact_source_fill(epact_source *source)
 {
   char *last_line_end;
   source->filled -= (size_t)(source->end - source->buffer);
-  memmove(source->buffer, source->end, source->filled);
-  source->cursor = source->end = source->buffer; /* for the message of a failure */
+  memmove(source->buffer, source->end, source->filled); // NOLINT: an open source has a buffer
+  source->cursor = source->end = source->buffer;        /* for the message of a failure */
   int code = read_to_line_end(source, &last_line_end);
   source->cursor = source->end = source->buffer; /* it may have moved */
   if (code || !last_line_end) return code;

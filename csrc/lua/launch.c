@@ -21,8 +21,6 @@
 #define SIGNAL_PAUSE 0.5 /* a terminal's Ctrl-C may come twice: by the group and by name */
 #define POLL_MILLISECONDS 50
 
-extern char **environ;
-
 /* One of a child's two output streams. */
 typedef struct {
   int fd; /* -1 at its end */

@@ -186,7 +186,7 @@ epact_pool *epact_pool_open(int workers, const char *path, const char *cpath)
   pool->thread = epact_calloc((size_t)workers, sizeof *pool->thread);
   int code = pool->path && pool->cpath && pool->thread ? EPACT_OK : epact_fail_memory("a pool", sizeof *pool);
   for (int i = 0; i < workers && !code; i++) {
-    pool->thread[i].pool = pool;
+    pool->thread[i].pool = pool; // NOLINT: a failure's code is not 0
     pool->threads = i + 1;
     code = start_thread(&pool->thread[i]);
     if (code) pool->thread[i].state = ENDED;

@@ -179,7 +179,7 @@ static void split_section(const epact_section *section, const epact_schema *sche
         start[r] = (uint32_t)k;
         memcpy(col + k, section->col + from, (size_t)n * sizeof *col);
       }
-      row[r++] = section->row[i];
+      row[r++] = section->row[i]; // NOLINT: carved from an arena that has room
       memcpy(value + (size_t)k * bytes, (const char *)section->value + (size_t)from * bytes, (size_t)n * bytes);
       k += n;
     }

@@ -76,7 +76,7 @@ void epact_worker_post(epact_worker *worker, epact_letter *letter);
 /* net.c */
 /** Registers with rank 0 and learns every process's endpoint and number of workers, which go to
  * workers[0 .. size-1]. */
-int epact_net_open(epact_net **net, const epact_process_options *options, int32_t *workers);
+int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers);
 /** Starts the thread that moves frames. */
 int epact_net_start(epact_net *net, epact_process *process);
 /** Queues a message for a process; may be called by any thread. */

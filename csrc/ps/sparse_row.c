@@ -120,7 +120,7 @@ int epact_sparse_row_copy(epact_sparse_row *target, const epact_sparse_row *sour
   }
   target->count = source->count;
   if (source->capacity) {
-    memcpy(target->col, source->col, source->capacity * sizeof *source->col);
+    memcpy(target->col, source->col, source->capacity * sizeof *source->col); // NOLINT: not source's that was freed
     memcpy(target->value, source->value, source->capacity * bytes);
   }
   return EPACT_OK;

@@ -177,6 +177,9 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
 {
   epact_client *client = &worker->client;
   int code = check_table_options(options);
+  if (!code && worker->process->deterministic && options->staleness) {
+    code = epact_fail(EPACT_E_MISUSE, "table '%s': a deterministic job needs staleness 0", options->name);
+  }
   if (!code) code = check(worker);
   if (code) return code;
   epact_schema schema = { .type = options->type,

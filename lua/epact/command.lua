@@ -74,7 +74,8 @@ function command.read(spec, words)
   return read
 end
 
---- Runs the body of a script: what it raises is one message on stderr (without this package's traceback), exit status 1.
+--- Runs the body of a script: what it raises is one message on stderr, without a traceback of this package's frames,
+-- and exit status 1.
 -- @tparam function body
 function command.main(body)
   local ok, message = xpcall(body, function(message)

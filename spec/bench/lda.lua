@@ -43,12 +43,13 @@ print(("%s: %d documents, %d words, %d tokens; K = %d, %d sweeps, %s start"):for
   corpus.documents, corpus.words, tokens, topics, sweeps, start))
 local one, two, limit = train(1), train(2), side_by_side()
 local function line(name, result, seconds, copies)
-  print(("%-28s %7.2f s %7.2f Mtok/s   %s"):format(name, seconds, copies * tokens * sweeps / seconds / 1e6,
-    result and ("log-likelihood %.4f, %.1f bytes a token, first worker's CPU %.2f s"):format(result.likelihood, result.bytes,
-      result.cpu) or ""))
+  local rate = copies * tokens * sweeps / seconds / 1e6
+  local more = result and ("log-likelihood %.4f, %.1f bytes a token, first worker's CPU %.2f s"):format(
+    result.likelihood, result.bytes, result.cpu) or ""
+  print(("%-28s %7.2f s %7.2f Mtok/s   %s"):format(name, seconds, rate, more))
 end
 line("1 worker", one, one.seconds, 1)
 line("2 workers, staleness 1", two, two.seconds, 1)
 line("limit: 2 runs side by side", nil, limit, 2)
-print(("speed-up %.2f of %.2f possible here; likelihood %+.4f"):format(one.seconds / two.seconds, 2 * one.seconds / limit,
-  two.likelihood - one.likelihood))
+print(("speed-up %.2f of %.2f possible here; likelihood %+.4f"):format(one.seconds / two.seconds,
+  2 * one.seconds / limit, two.likelihood - one.likelihood))

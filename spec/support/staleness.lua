@@ -28,7 +28,8 @@ local function look(found, bound, clock, q, own, value)
 end
 
 --- What a worker does. `o.tables` maps a name to table options (`staleness` in each); `clocks`; `rounds` of reads a
--- clock; `work`, the most random numbers drawn between reads (worker 0 draws four times as many).
+-- clock; `work`, the most random numbers drawn between reads (worker 0 draws four times as many); `claim`: the
+-- staleness that is held against the reads, where it is not the table's.
 -- @treturn table by table: `{ reads, behind (the most clocks a read was behind), broken (the first broken rule) }`
 function staleness.probe(w, o)
   local rng, work = epact.rng(o.seed, w.id), w.id == 0 and o.work * 4 or o.work
@@ -43,7 +44,7 @@ function staleness.probe(w, o)
     for _ = 1, o.rounds do
       for name, table in pairs(tables) do
         for q = 0, w.workers - 1 do
-          look(found[name], o.tables[name].staleness, clock, q, q == w.id, table:cell(q, 1))
+          look(found[name], o.claim or o.tables[name].staleness, clock, q, q == w.id, table:cell(q, 1))
         end
       end
     end
