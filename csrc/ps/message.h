@@ -23,7 +23,8 @@ typedef enum {
   /* process -> process, outside the state machines */
   EPACT_M_REGISTER, /* to rank 0: text = endpoint, slot = workers */
   EPACT_M_MEMBERS,  /* from rank 0: text = "workers endpoint\n" for every rank */
-  EPACT_M_STOP,     /* text = reason */
+  EPACT_M_STOP,      /* text = reason */
+  EPACT_M_HEARTBEAT, /* nothing but a sign of life */
   EPACT_M_KINDS
 } epact_message_kind;
 
@@ -32,6 +33,7 @@ typedef enum {
 
 typedef struct {
   epact_message_kind kind;
+  int32_t sender;       /* the rank of the process it comes from; set by the net */
   int32_t shard;        /* the shard's rank: whereto or wherefrom */
   int32_t slot;         /* the worker's id: wherefrom or whereto */
   uint32_t incarnation; /* of the worker in that slot */

@@ -34,6 +34,7 @@ struct epact_net {
   uint64_t job;
   void *context, *router, **dealer; /* dealer[rank]; NULL for this process */
   char (*endpoint)[ENDPOINT_BYTES]; /* by rank */
+  epact_letter *early, **early_end; /* came before this process knew the members */
   bool started;
   pthread_t thread;
   int wake[2];
@@ -117,9 +118,11 @@ static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
 static int send_now(epact_net *net, int rank, const epact_message *message)
 {
   size_t bytes;
+  epact_message stamped = *message;
+  stamped.sender = net->rank;
   char *data = epact_malloc(epact_wire_size(message));
   if (!data) return EPACT_E_NOMEM;
-  int code = epact_wire_encode(message, net->job, data, &bytes);
+  int code = epact_wire_encode(&stamped, net->job, data, &bytes);
   if (code) {
     free(data);
     return code;
@@ -283,10 +286,15 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     if (!ready) continue;
     epact_letter *letter = receive(net);
     if (!letter) continue;
-    bool members = letter->decoded.message.kind == EPACT_M_MEMBERS;
-    int code = members ? take_members(net, letter->decoded.message.text, workers) : EPACT_OK;
+    if (letter->decoded.message.kind != EPACT_M_MEMBERS) { /* of a process that has heard them before this one */
+      letter->next = NULL;
+      *net->early_end = letter;
+      net->early_end = &letter->next;
+      continue;
+    }
+    int code = take_members(net, letter->decoded.message.text, workers);
     free_letter(letter);
-    if (members || code) return code;
+    return code;
   }
 }
 
@@ -304,6 +312,7 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
   net->job = options->job;
   net->wake[0] = net->wake[1] = -1;
   net->queue_end = &net->queue;
+  net->early_end = &net->early;
   pthread_mutex_init(&net->queue_lock, NULL);
   net->context = zmq_ctx_new();
   net->dealer = epact_calloc((size_t)net->size, sizeof *net->dealer);
@@ -331,14 +340,14 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
 
 /* ---- the thread ---- */
 
-/* Frames a process must not believe: a slot outside the job, an answer to somebody else's worker. */
+/* Frames a process must not believe: of a slot that is not the sender's, an answer to somebody else's worker. */
 static bool belongs(const epact_process *process, const epact_message *m)
 {
   bool to_shard = m->kind >= EPACT_M_CREATE && m->kind <= EPACT_M_WAIT;
   bool to_worker = m->kind >= EPACT_M_CREATED && m->kind <= EPACT_M_REFUSED;
-  if (to_shard) return m->slot >= 0 && m->slot < process->slots && process->slot_rank[m->slot] != process->rank;
+  if (to_shard) return m->slot >= 0 && m->slot < process->slots && process->slot_rank[m->slot] == m->sender;
   return to_worker && m->slot >= process->first_slot && m->slot < process->first_slot + process->workers &&
-         m->shard >= 0 && m->shard < process->size;
+         m->shard >= 0 && m->shard < process->size && m->shard == m->sender;
 }
 
 static void take_frame(epact_net *net, epact_letter *letter)
@@ -374,9 +383,17 @@ static frame *take_queue(epact_net *net, bool *closing)
   return queue;
 }
 
+static epact_letter *take_early(epact_net *net)
+{
+  epact_letter *letter = net->early;
+  if (letter) net->early = letter->next;
+  return letter;
+}
+
 static void *move_frames(void *argument)
 {
   epact_net *net = argument;
+  for (epact_letter *letter; (letter = take_early(net));) take_frame(net, letter);
   for (bool closing = false; !closing;) {
     zmq_pollitem_t item[2] = { { net->router, 0, ZMQ_POLLIN, 0 }, { NULL, net->wake[0], ZMQ_POLLIN, 0 } };
     if (zmq_poll(item, 2, -1) < 0 && zmq_errno() != EINTR) break;
@@ -412,9 +429,11 @@ int epact_net_send(epact_net *net, int rank, const epact_message *message)
 {
   frame *f = epact_calloc(1, sizeof *f);
   if (!f) return EPACT_E_NOMEM;
+  epact_message stamped = *message;
+  stamped.sender = net->rank;
   f->rank = rank;
   f->data = epact_malloc(epact_wire_size(message));
-  int code = f->data ? epact_wire_encode(message, net->job, f->data, &f->bytes) : EPACT_E_NOMEM;
+  int code = f->data ? epact_wire_encode(&stamped, net->job, f->data, &f->bytes) : EPACT_E_NOMEM;
   if (code) {
     free(f->data);
     free(f);
@@ -450,6 +469,7 @@ void epact_net_close(epact_net *net)
   for (int i = 0; i < 2; i++) {
     if (net->wake[i] >= 0) close(net->wake[i]);
   }
+  for (epact_letter *letter; (letter = take_early(net));) free_letter(letter);
   pthread_mutex_destroy(&net->queue_lock);
   free(net->dealer);
   free(net->endpoint);

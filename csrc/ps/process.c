@@ -173,10 +173,20 @@ const char *epact_process_stopped(epact_process *process)
   return atomic_load(&process->stopped) ? process->reason : NULL;
 }
 
+static int settle_workers(epact_process *process, double end)
+{
+  int code = EPACT_OK;
+  for (int i = 0; i < process->workers && !code; i++) code = epact_worker_settle(&process->worker[i], end);
+  return code;
+}
+
+/* Who leaves has been acknowledged by all, so that nobody is left with frames for a process that is gone. */
 int epact_process_drain(epact_process *process, double seconds)
 {
   double end = epact_now() + seconds;
-  int code = EPACT_OK;
+  int code = settle_workers(process, 0); /* a last batch may have been refused */
+  if (code && code != EPACT_E_AGAIN) return code;
+  code = EPACT_OK;
   pthread_mutex_lock(&process->advance_lock);
   while (atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
          epact_now() < end) {
@@ -187,7 +197,8 @@ int epact_process_drain(epact_process *process, double seconds)
   }
   pthread_mutex_unlock(&process->advance_lock);
   if (code) return code;
-  return atomic_load(&process->minimum) < EPACT_FOREVER ? EPACT_E_AGAIN : EPACT_OK;
+  if (atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
+  return settle_workers(process, end);
 }
 
 /* ---- a worker's side ---- */

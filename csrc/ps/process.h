@@ -70,6 +70,8 @@ int epact_process_wait(epact_process *process, int64_t need, const char *table);
 int epact_process_check(epact_process *process);
 /** As epact_process_stop; `tell`: the other processes too. */
 void epact_process_stop_here(epact_process *process, const char *reason, bool tell);
+/** Until other processes have acknowledged all batches of a worker that has finished, or `end`. */
+int epact_worker_settle(epact_worker *worker, double end);
 /** Puts an answer into a local worker's inbox; takes over decoded and frame. */
 void epact_worker_post(epact_worker *worker, epact_letter *letter);
 

@@ -13,13 +13,14 @@
 #endif
 
 #define PREFIX 16
-#define FIELDS 16
-#define HEADER_LIMIT 192 /* 3 bytes of array head and 16 integers of at most 9 */
+#define FIELDS 17
+#define HEADER_LIMIT 192 /* 3 bytes of array head and 17 integers of at most 9 */
 #define DESCRIPTOR_WORDS 6
 
 enum {
   F_JOB,
   F_KIND,
+  F_SENDER,
   F_SHARD,
   F_SLOT,
   F_INCARNATION,
@@ -84,9 +85,9 @@ static char *put_section(const epact_section *section, char *target)
 static void pack_header(const epact_message *m, uint64_t job, size_t length, msgpack_sbuffer *buffer)
 {
   msgpack_packer packer;
-  int64_t field[FIELDS] = { 0,          m->kind,  m->shard,    m->slot,        m->incarnation, m->table,
-                            m->request, m->clock, m->applied,  m->cursor,      m->code,        m->final,
-                            0,          1,        m->sections, (int64_t)length };
+  int64_t field[FIELDS] = { 0,        m->kind,    m->sender, m->shard,    m->slot,        m->incarnation,
+                            m->table, m->request, m->clock,  m->applied,  m->cursor,      m->code,
+                            m->final, 0,          1,         m->sections, (int64_t)length };
   msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
   msgpack_pack_array(&packer, FIELDS);
   msgpack_pack_uint64(&packer, job);
@@ -262,11 +263,12 @@ static int check_fields(const int64_t *field, size_t payload)
   if (field[F_KIND] < EPACT_M_CREATE || field[F_KIND] >= EPACT_M_KINDS) {
     return epact_fail(EPACT_E_PROTO, "a frame of unknown kind %" PRId64, field[F_KIND]);
   }
-  bool good = field[F_SHARD] >= -1 && field[F_SHARD] <= INT32_MAX && field[F_SLOT] >= -1 &&
-              field[F_SLOT] <= INT32_MAX && field[F_INCARNATION] >= 0 && field[F_INCARNATION] <= UINT32_MAX &&
-              field[F_TABLE] >= 0 && field[F_TABLE] <= UINT32_MAX && field[F_REQUEST] >= 0 &&
-              field[F_REQUEST] <= UINT32_MAX && field[F_CODE] <= 0 && field[F_CODE] > -100 && field[F_FINAL] >= 0 &&
-              field[F_FINAL] <= 1 && field[F_CHUNK] == 0 && field[F_CHUNKS] == 1 && field[F_SECTIONS] >= 0 &&
+  bool good = field[F_SENDER] >= 0 && field[F_SENDER] <= INT32_MAX && field[F_SHARD] >= -1 &&
+              field[F_SHARD] <= INT32_MAX && field[F_SLOT] >= -1 && field[F_SLOT] <= INT32_MAX &&
+              field[F_INCARNATION] >= 0 && field[F_INCARNATION] <= UINT32_MAX && field[F_TABLE] >= 0 &&
+              field[F_TABLE] <= UINT32_MAX && field[F_REQUEST] >= 0 && field[F_REQUEST] <= UINT32_MAX &&
+              field[F_CODE] <= 0 && field[F_CODE] > -100 && field[F_FINAL] >= 0 && field[F_FINAL] <= 1 &&
+              field[F_CHUNK] == 0 && field[F_CHUNKS] == 1 && field[F_SECTIONS] >= 0 &&
               field[F_SECTIONS] <= (has_sections(field[F_KIND]) ? EPACT_MAX_SECTIONS : 0) &&
               field[F_LENGTH] == (int64_t)payload;
   return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "a frame's header has a field out of range");
@@ -296,6 +298,7 @@ int epact_wire_decode(const char *frame, size_t bytes, uint64_t job, epact_decod
   int code = unpack_header(frame + PREFIX, header_length, job, field);
   if (code || (code = check_fields(field, bytes - head))) return code;
   decoded->message = (epact_message){ .kind = (epact_message_kind)field[F_KIND],
+                                      .sender = (int32_t)field[F_SENDER],
                                       .shard = (int32_t)field[F_SHARD],
                                       .slot = (int32_t)field[F_SLOT],
                                       .incarnation = (uint32_t)field[F_INCARNATION],

@@ -1,7 +1,7 @@
 /* Messages as bytes. A frame is untrusted until epact_wire_decode has accepted it.
  *
  *   0  "EPAC"   4  version u16   6  header length u16   8  CRC32C u32 of all but these 4 bytes   12  zero u32
- *  16  header: a msgpack array of WIRE_FIELDS integers (job, kind, shard, slot, incarnation, table,
+ *  16  header: a msgpack array of WIRE_FIELDS integers (job, kind, sender, shard, slot, incarnation, table,
  *      request, clock, applied, cursor, code, final, chunk, chunks, sections, payload length)
  *      zero padding to 8 bytes, then the payload: per section a descriptor of six i64 and its arrays
  *      padded to 8 bytes; or a schema descriptor and text; or text.

@@ -107,6 +107,19 @@ static int take_letters(epact_worker *worker)
   return code;
 }
 
+int epact_worker_settle(epact_worker *worker, double end)
+{
+  int code = EPACT_OK;
+  while (!code && epact_client_unacknowledged(&worker->client) > 0 && !(code = check(worker))) {
+    epact_letter *letter = next_letter(worker, end);
+    if (letter)
+      code = take_letter(worker, letter);
+    else if (epact_now() >= end)
+      return EPACT_E_AGAIN;
+  }
+  return code;
+}
+
 /* ---- clock ---- */
 
 int epact_worker_clock(epact_worker *worker)

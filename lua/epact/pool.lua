@@ -69,6 +69,11 @@ local function submit(self, task, finish)
   end
 end
 
+-- The library's last failure, with its code.
+local function last_failure(code)
+  return ("%s [%s]"):format(ffi.string(C.epact_error_message()), ffi.string(C.epact_error_name(code)))
+end
+
 -- The first reason the job stopped: kept, and told to the workers and the other processes.
 local function stop(self, reason)
   C.epact_process_stop(self.process, reason)
@@ -99,7 +104,7 @@ local function collect(self)
         if reason ~= nil and text:find("[E_STOPPED]", 1, true) then failure = ffi.string(reason) end
       end
     elseif code == C.EPACT_E_INTERRUPTED and not failure then
-      failure = ffi.string(C.epact_error_message()) .. " [E_INTERRUPTED]"
+      failure = last_failure(code)
       stop(self, failure)
     end
     if failure and deadline == math.huge then deadline = C.epact_now() + grace end
@@ -155,10 +160,10 @@ local function drain(self)
     code = C.epact_process_drain(self.process, 0.1)
     local signal = C.epact_signals_pending()
     if signal ~= 0 then
-      stop(self, "interrupted")
       code = signal
     end
   until code ~= C.EPACT_E_AGAIN
+  if code ~= C.EPACT_OK then stop(self, last_failure(code)) end -- of a last batch, for one
   return code
 end
 

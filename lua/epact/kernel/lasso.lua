@@ -83,9 +83,9 @@ function lasso.share(o)
   if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
   local self = setmetatable({
     view = view, keep = set, rows = rows, columns = columns, active_count = 0,
-    active = linear.zeros(columns, "uint32_t"), squared_norm = linear.zeros(columns), correlation = linear.zeros(columns),
-    b = linear.zeros(columns), saved = linear.zeros(columns), mean = linear.zeros(columns), scale = linear.zeros(columns),
-    residual = linear.zeros(rows), increment = linear.zeros(rows), largest_change = ffi.new "double[1]",
+    active = linear.zeros(columns, "uint32_t"), squared_norm = linear.zeros(columns),
+    correlation = linear.zeros(columns), b = linear.zeros(columns), saved = linear.zeros(columns),
+    mean = linear.zeros(columns), scale = linear.zeros(columns), residual = linear.zeros(rows), increment = linear.zeros(rows), largest_change = ffi.new "double[1]",
     certificate = ffi.new "epact_lasso_certificate",
   }, class)
   if columns > 0 then check(C.epact_columns_check(view), "lasso") end

@@ -84,8 +84,8 @@ function mf.new(o)
   return self
 end
 
---- Draws the factors from N(0, deviation^2). The users are `first_user` and up: their numbers do not depend on how users
--- are dealt to workers.
+--- Draws the factors from N(0, deviation^2). The users are `first_user` and up: their numbers do not depend on how
+-- users are dealt to workers.
 function methods:draw(first_user, deviation, seed)
   local stride, k = self.stride, self.factors
   seed = ffi.cast("int64_t", seed)

@@ -2,14 +2,14 @@
 --
 --   minimise  1/2 ||y - b0 - X b||^2 + l1 ||b||_1 + l2/2 ||b||^2      (sum form: glmnet's lambda is l1 / n)
 --
--- The columns, with their coefficients, are dealt to the workers. All they share is the residual r = y - X b, one row of
--- a table. At each clock a worker takes its view of r, at most `staleness` clocks old, sweeps over its active columns
+-- The columns, with their coefficients, are dealt to the workers. All they share is the residual r = y - X b, one row
+-- of a table. At each clock a worker takes its view of r, at most `staleness` clocks old, sweeps over its active columns
 --
 --   b_j <- S(x_j'r + d q_j b_j, l1) / (d q_j + l2),      q_j = ||x_j||^2
 --
 -- and publishes what that did to r. The damping d is 1 as long as that makes the objective fall. At a barrier, where r
 -- is exact, the workers join their columns' numbers into the duality gap; when the objective has risen instead, all go
--- back to where it was lowest and d doubles. With d = the number of workers and staleness 0 it cannot rise.
+-- back to where it was lowest and d doubles. With d = the number of workers, all at the same r, it cannot rise.
 --
 -- Sources: Friedman, Hastie, Tibshirani 2010 (coordinate descent); Ma et al. 2015 (damping); Ndiaye et al. 2017 (gap).
 -- @module epact.optim.lasso
@@ -18,6 +18,7 @@ local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
 local kernel = require "epact.kernel.lasso"
+local linear = require "epact.kernel.linear"
 local options = require "epact.options"
 
 local lasso = {}
@@ -113,23 +114,124 @@ local function take_share(w, X)
   return first, entries and take_sparse(X, entries, first, last) or take_dense(X, first, last)
 end
 
--- The coefficients of all workers, as a Lua table by column.
-local function gather(w, name, share, first, cols)
-  local table = w:table(name .. ".coefficients", { rows = 1, cols = cols, staleness = 0 })
-  local own = share:coefficients()
-  for j = 0, share.columns - 1 do
-    if own[j] ~= 0 then table:inc(0, first + j, own[j]) end
-  end
-  w:barrier()
-  local all, coefficients = table:get(0), {}
-  for j = 0, cols - 1 do coefficients[j] = all[j] end
-  return coefficients
-end
-
 local function mean(n, r)
   local sum = 0
   for i = 0, n - 1 do sum = sum + r[i] end
   return sum / n
+end
+
+-- One model while it is fitted, as a worker sees it.
+local methods = {}
+local class = { __index = methods }
+
+local function begin(w, X, y, o)
+  local first, columns = take_share(w, X)
+  local n = X.rows
+  local self = setmetatable({
+    w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
+    share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
+    residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
+    certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
+    best_residual = linear.zeros(n), history = {}, started = core.C.epact_now(),
+    -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
+    rounding = 1e-28 * linear.dot(n, y.value, y.value),
+  }, class)
+  if w.id == 0 then
+    if linear.dot(n, self.residual:get(0), self.residual:get(0)) ~= 0 then
+      core.fail("lasso.train: this job has trained '%s' before: give the model another name", o.name)
+    end
+    self.residual:inc_row(0, y.value)
+  end
+  return self
+end
+
+--- The exact objective and gap, at a barrier: each worker adds its columns' numbers, and joins those of all. Between
+-- the two barriers nobody publishes a change of r: only then it is the same for all. `self.exact` keeps that view until
+-- the next `get`, which may already see what a faster worker did since.
+function methods:look()
+  local w, share = self.w, self.share
+  w:barrier()
+  self.exact = self.residual:get(0)
+  local whole, row = share:certify(self.y.value, self.exact, self.l1, self.o.l2), self.looks * w.workers
+  self.certificates:inc_row(row + w.id, { whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2,
+    share:nonzeros() })
+  w:barrier()
+  whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2 = 0, 0, 0, 0
+  local now = { nonzeros = 0, sweeps = self.clocks, damping = self.damping }
+  for id = 0, w.workers - 1 do
+    local part = self.certificates:get(row + id)
+    kernel.join(whole, ffi.new("epact_lasso_certificate", 0, 0, part[0], part[1], part[2], part[3]))
+    now.nonzeros = now.nonzeros + part[4]
+  end
+  self.looks = self.looks + 1
+  now.objective, now.gap = kernel.gap(whole, self.l1, self.o.l2)
+  now.correlation, now.seconds = whole.largest_correlation, core.C.epact_now() - self.started
+  self.now = now
+  return now
+end
+
+function methods:report()
+  local now = self.now
+  self.history[#self.history + 1] = now
+  if self.w.id == 0 and self.o.on_report then self.o.on_report(now) end
+end
+
+function methods:penalised() return self.l1 > 0 or self.o.l2 > 0 end
+
+function methods:converged()
+  if not self:penalised() then
+    return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
+  end
+  return self.now.gap <= self.o.tolerance * self.null + self.rounding
+end
+
+--- Some clocks of sweeps.
+function methods:descend(clocks)
+  local share, residual, o = self.share, self.residual, self.o
+  share:activate(self.l1)
+  local passes = o.passes or math.max(1, math.min(10, math.floor(self.n / math.max(1, share:active_entries()))))
+  for _ = 1, clocks do
+    residual:inc_row(0, share:sweep(residual:get(0), passes, self.damping, self.l1, o.l2))
+    self.w:clock()
+  end
+  self.clocks = self.clocks + clocks
+end
+
+--- Remembers where the objective was lowest; false when it has risen since.
+function methods:has_fallen()
+  local objective, noise = self.now.objective, 1e-14 * self.null
+  if self.best and objective > self.best + noise then return false end
+  self.best = math.min(self.best or objective, objective)
+  self.share:save()
+  ffi.copy(self.best_residual, self.exact, self.n * ffi.sizeof "double")
+  return true
+end
+
+--- All workers go back to where the objective was lowest, and will move with more care.
+function methods:roll_back()
+  self.share:restore()
+  if self.w.id == 0 then
+    linear.axpy(self.n, -1, self.exact, self.best_residual)
+    self.residual:inc_row(0, self.best_residual)
+  end
+  -- So many workers' clocks may know nothing of each other.
+  self.damping = math.min(2 * self.damping, self.w.workers * (1 + self.w.staleness))
+  self:look()
+  self.best = nil
+  self:has_fallen()
+end
+
+--- The coefficients of all workers, as a Lua table by column.
+function methods:gather()
+  local w, own = self.w, self.share:coefficients()
+  local table = w:table(self.o.name .. ".coefficients", { rows = 1, cols = self.cols, staleness = 0 })
+  for j = 0, self.share.columns - 1 do
+    if own[j] ~= 0 then table:inc(0, self.first + j, own[j]) end
+  end
+  w:barrier()
+  local all, coefficients = table:get(0), {}
+  for j = 0, self.cols - 1 do coefficients[j] = all[j] end
+  return coefficients
 end
 
 --- Fits the model; every worker of the job calls it with the same arguments: the whole of X and y.
@@ -137,116 +239,42 @@ end
 -- @param w the worker
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y
--- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2` (0),
--- `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
--- `max_sweeps` (10000), `every`, `passes`, `name`, `on_report`
+-- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
+-- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
+-- `max_sweeps` (10000), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock), `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (by column from 0, for X as it is), `intercept`, `lambda`,
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
--- `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
+-- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
 function lasso.train(w, X, y, given)
   local o = options.read("lasso.train", given, known)
   check_data(X, y)
-  local n, begin = X.rows, core.C.epact_now()
-  local first, columns = take_share(w, X)
-  local share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise }
-  local residual = w:table(o.name .. ".residual", { rows = 1, cols = n })
-  local certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 })
+  local fit = begin(w, X, y, o)
+  local start = fit:look()
+  fit.null, fit.lambda_max = start.objective, start.correlation
+  fit.l1 = o.lambda or o.lambda_ratio * fit.lambda_max
+  fit:look()
+  fit:report()
+  fit:has_fallen()
 
-  -- At a barrier r is exact and the same for all. Each worker adds its columns' numbers, and all join all of them.
-  local looks = 0
-  local function certify(l1)
-    w:barrier()
-    local whole = share:certify(y.value, residual:get(0), l1, o.l2)
-    local row = looks * w.workers
-    certificates:inc_row(row + w.id, { whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2,
-      share:nonzeros() })
-    w:barrier()
-    local now = { nonzeros = 0 }
-    whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2 = 0, 0, 0, 0
-    for id = 0, w.workers - 1 do
-      local part = certificates:get(row + id)
-      kernel.join(whole, ffi.new("epact_lasso_certificate", 0, 0, part[0], part[1], part[2], part[3]))
-      now.nonzeros = now.nonzeros + part[4]
-    end
-    looks = looks + 1
-    now.objective, now.gap = kernel.gap(whole, l1, o.l2)
-    now.correlation = whole.largest_correlation
-    return now
-  end
-
-  if w.id == 0 then
-    if mean(n, residual:get(0)) ~= 0 then
-      core.fail("lasso.train: this job has trained '%s' before: give the model another name", o.name)
-    end
-    residual:inc_row(0, y.value)
-  end
-  local now = certify(0)
-  local null, lambda_max = now.objective, now.correlation
-  local l1 = o.lambda or o.lambda_ratio * lambda_max
-  now = certify(l1)
-
-  local penalised = l1 > 0 or o.l2 > 0
-  local rounding = 1e-28 * core.C.epact_dot(n, y.value, y.value) -- what a constant y leaves of ||y - mean(y)||^2
-  local function converged()
-    if not penalised then return now.correlation <= o.tolerance * lambda_max + math.sqrt(rounding) end
-    return now.gap <= o.tolerance * null + rounding
-  end
-
-  local history, sweeps, damping, best = {}, 0, 1, math.huge
-  local best_residual = core.own(ffi.cast("double *", core.C.epact_block_new(n * 8)))
-  local function report()
-    history[#history + 1] = { sweeps = sweeps, objective = now.objective, gap = now.gap, nonzeros = now.nonzeros,
-      damping = damping, seconds = core.C.epact_now() - begin }
-    if w.id == 0 and o.on_report then o.on_report(history[#history]) end
-  end
-
-  -- True when the objective has risen; then b and r are those of the best look again.
-  local function went_wrong()
-    if now.objective <= best + 1e-13 * null then
-      best = now.objective
-      share:save()
-      ffi.copy(best_residual, residual:get(0), n * 8)
-      return false
-    end
-    share:restore()
-    if w.id == 0 then
-      core.C.epact_axpy(n, -1, residual:get(0), best_residual)
-      residual:inc_row(0, best_residual)
-    end
-    w:barrier()
-    ffi.copy(best_residual, residual:get(0), n * 8)
-    share:certify(y.value, best_residual, l1, o.l2)
-    return true
-  end
-
-  report()
-  went_wrong()
   local clocks = 1
-  while not converged() and sweeps < o.max_sweeps do
-    share:activate(l1)
-    local passes = o.passes or math.max(1, math.min(10, math.floor(n / math.max(1, share:active_entries()))))
-    for _ = 1, clocks do
-      residual:inc_row(0, share:sweep(residual:get(0), passes, damping, l1, o.l2))
-      w:clock()
-    end
-    sweeps = sweeps + clocks
-    now = certify(l1)
-    report()
-    if went_wrong() then
-      damping = 2 * damping
-      if w.staleness == 0 then damping = math.min(damping, w.workers) end
-      clocks = 1
+  while not fit:converged() and fit.clocks < o.max_sweeps do
+    fit:descend(math.min(clocks, o.max_sweeps - fit.clocks))
+    fit:look()
+    fit:report()
+    if fit:has_fallen() then
+      clocks = math.min(2 * clocks, o.every)
     else
-      clocks = math.min(2 * clocks, o.every, math.max(1, o.max_sweeps - sweeps))
+      fit:roll_back()
+      clocks = 1
     end
   end
 
-  local r = residual:get(0)
   return {
-    coefficients = gather(w, o.name, share, first, X.cols), intercept = o.intercept and mean(n, r) or 0,
-    lambda = l1, lambda_max = lambda_max, objective = now.objective, gap = penalised and now.gap or nil,
-    status = converged() and "CONVERGED" or "MAXITER", nonzeros = now.nonzeros, sweeps = sweeps, history = history,
+    coefficients = fit:gather(), intercept = o.intercept and mean(fit.n, fit.exact) or 0, lambda = fit.l1,
+    lambda_max = fit.lambda_max, objective = fit.now.objective, gap = fit:penalised() and fit.now.gap or nil,
+    status = fit:converged() and "CONVERGED" or "MAXITER", nonzeros = fit.now.nonzeros, sweeps = fit.clocks,
+    history = fit.history,
   }
 end
 
