@@ -173,10 +173,11 @@ describe("a data set", function()
     pool:close()
   end)
 
-  it("that was closed stays closed", function()
+  it("that was closed is refused", function()
     local set = ratings()
     set:close()
-    assert.equal("epact.ratings <closed>", alone(function() return tostring(set) end))
+    assert.matches("upvalue 'set' of function at spec/ship_spec%.lua:%d+ is a data set that was closed",
+      refusal(function() return tostring(set) end))
   end)
 end)
 
@@ -218,8 +219,8 @@ describe("what cannot travel", function()
 
   it("is an object, shown as it shows itself", function()
     local object = setmetatable({}, { __tostring = function() return "an apple" end })
-    assert.matches("upvalue 'object' of .* is an object with a metatable %(an apple%): make it inside the worker function, "
-      .. "or pass plain data", refusal(function() return object end))
+    assert.matches("upvalue 'object' of .* is an object with a metatable %(an apple%): make it inside the worker "
+      .. "function, or pass plain data", refusal(function() return object end))
   end)
 
   it("is named among the results", function()

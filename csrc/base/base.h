@@ -36,6 +36,7 @@ enum {
   EPACT_E_JOB = -17,        /* another job's frame */
   EPACT_E_LIMIT = -18,      /* a documented limit was exceeded */
   EPACT_E_DIVERGED = -19,   /* an algorithm left the finite numbers */
+  EPACT_E_LOST = -21,       /* a process of the job gives no sign of life */
   EPACT_E_SYSTEM = -20      /* a call of the operating system failed */
 };
 

@@ -21,8 +21,8 @@ typedef enum {
   EPACT_M_REACHED, /* answer to WAIT */
   EPACT_M_REFUSED, /* code and text: the request or batch was refused */
   /* process -> process, outside the state machines */
-  EPACT_M_REGISTER, /* to rank 0: text = endpoint, slot = workers */
-  EPACT_M_MEMBERS,  /* from rank 0: text = "workers endpoint\n" for every rank */
+  EPACT_M_REGISTER,  /* to rank 0: text = endpoint, slot = workers */
+  EPACT_M_MEMBERS,   /* from rank 0: text = "workers endpoint\n" for every rank */
   EPACT_M_STOP,      /* text = reason */
   EPACT_M_HEARTBEAT, /* nothing but a sign of life */
   EPACT_M_KINDS

@@ -112,6 +112,12 @@ int epact_process_check(epact_process *process)
   return epact_fail(EPACT_E_STOPPED, "%s", process->reason);
 }
 
+int epact_fail_waiting(int code, const char *table, const char *what, int64_t number)
+{
+  return epact_fail(code, "%s (while waiting for %s%s%s%s %" PRId64 ")", epact_error_message(), table ? "table '" : "",
+                    table ? table : "", table ? "' at " : "", what, number);
+}
+
 static int fail_timeout(epact_process *process, int64_t need, const char *table)
 {
   pthread_rwlock_rdlock(&process->shard_lock);
@@ -136,7 +142,8 @@ int epact_process_wait(epact_process *process, int64_t need, const char *table)
     pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
   }
   pthread_mutex_unlock(&process->advance_lock);
-  if (code || atomic_load(&process->minimum) >= need) return code;
+  if (code) return epact_fail_waiting(code, table, "clock", need);
+  if (atomic_load(&process->minimum) >= need) return EPACT_OK;
   return fail_timeout(process, need, table);
 }
 
@@ -301,7 +308,7 @@ epact_process *epact_process_open(const epact_process_options *options)
   if (!code)
     code = epact_shard_init(&process->shard, process->rank, process->size, process->slots, process->deterministic);
   if (!code) code = open_workers(process);
-  if (!code && process->net) code = epact_net_start(process->net, process);
+  if (!code && process->net) code = epact_net_start(process->net, process, options->lease);
   free(workers);
   if (code) {
     epact_process_close(process);

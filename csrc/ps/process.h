@@ -66,6 +66,8 @@ struct epact_process {
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
 /** Waits until the shard's minimum clock is at least `need`. `table`: its name for errors, or NULL. */
 int epact_process_wait(epact_process *process, int64_t need, const char *table);
+/** Adds to the sentence of `code` what was being waited for when it came. `table`: a name or NULL. */
+int epact_fail_waiting(int code, const char *table, const char *what, int64_t number);
 /** EPACT_OK, or E_STOPPED with the reason as the sentence. */
 int epact_process_check(epact_process *process);
 /** As epact_process_stop; `tell`: the other processes too. */
@@ -79,8 +81,8 @@ void epact_worker_post(epact_worker *worker, epact_letter *letter);
 /** Registers with rank 0 and learns every process's endpoint and number of workers, which go to
  * workers[0 .. size-1]. */
 int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers);
-/** Starts the thread that moves frames. */
-int epact_net_start(epact_net *net, epact_process *process);
+/** Starts the thread that moves frames. lease: seconds without a sign of life after which a process is lost. */
+int epact_net_start(epact_net *net, epact_process *process, double lease);
 /** Queues a message for a process; may be called by any thread. */
 int epact_net_send(epact_net *net, int rank, const epact_message *message);
 /** Sends what is queued, ends the thread, closes the sockets. NULL is ignored. */

@@ -33,12 +33,15 @@ typedef struct epact_worker epact_worker;
 typedef struct epact_table epact_table;
 
 typedef struct {
-  int32_t rank, size;    /* this process among the job's processes */
-  int32_t workers;       /* of this process */
-  int32_t deterministic; /* increments are applied clock by clock, in worker order */
-  uint64_t job;          /* must be the same in all processes, and differ from other jobs' */
-  double timeout;        /* seconds a wait may last before it is an error; <= 0: 300 */
-  const char *root;      /* endpoint of rank 0 (tcp:// or ipc://); unused when size is 1 */
+  int32_t rank, size;       /* this process among the job's processes */
+  int32_t workers;          /* of this process */
+  int32_t deterministic;    /* increments are applied clock by clock, in worker order */
+  uint64_t job;             /* must be the same in all processes, and differ from other jobs' */
+  double timeout;           /* seconds a wait may last before it is an error; <= 0: 300 */
+  double lease;             /* seconds after which a process that gives no sign of life is lost; <= 0: 10 */
+  const char *root;         /* endpoint of rank 0 (tcp:// or ipc://); unused when size is 1 */
+  int (*interrupted)(void); /* asked while waiting for other processes to come: a negative code, with its
+                               sentence, gives up. NULL: never */
 } epact_process_options;
 
 /** Joins the job: with size > 1 waits until every process has registered with rank 0.

@@ -94,6 +94,8 @@ static int await_answers(epact_worker *worker, const char *table)
                         table ? table : "", table ? "': " : "", worker->process->timeout, shard);
     }
   }
+  if (code == EPACT_E_STOPPED)
+    return epact_fail_waiting(code, table, "the shard of rank", waiting_shard(&worker->client));
   return code;
 }
 

@@ -22,7 +22,7 @@ local jobs = 0 -- of this process: part of the job's number, so that frames of a
 
 local known = {
   workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
-  seed = { "integer", 0 }, timeout = { "positive", 300 }, stats = { "boolean", false },
+  seed = { "integer", 0 }, timeout = { "positive", 300 }, lease = { "positive", 10 }, stats = { "boolean", false },
 }
 
 local function open_process(where, o, place)
@@ -30,7 +30,7 @@ local function open_process(where, o, place)
   local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
-    root = place.root })
+    lease = o.lease, root = place.root })
   C.epact_signals_watch(1) -- a signal ends the wait for the other processes
   local process = C.epact_process_open(raw)
   C.epact_signals_watch(0)
@@ -101,7 +101,11 @@ local function collect(self)
         failure = ("%s: %s"):format(worker_name(self, outcome.worker), text)
         stop(self, failure)
         local reason = C.epact_process_stopped(self.process) -- another process may have been first
-        if reason ~= nil and text:find("[E_STOPPED]", 1, true) then failure = ffi.string(reason) end
+        if reason ~= nil and text:find("[E_STOPPED]", 1, true) then
+          local waiting = text:match "%(while waiting for [^\n]-%)"
+          failure = ffi.string(reason) .. (waiting and ("\n%s stopped %s"):format(worker_name(self, outcome.worker),
+            waiting:sub(2, -2)) or "")
+        end
       end
     elseif code == C.EPACT_E_INTERRUPTED and not failure then
       failure = last_failure(code)

@@ -107,7 +107,10 @@ function pack(value, context, path, owner)
   if kind == "cdata" then
     if ffi.istype(int64, value) then return int64(value) end -- a const one, too
     if ffi.istype(uint64, value) then return uint64(value) end
-    if data.kind(value) then return { "data", data.export(value) } end
+    if data.kind(value) then
+      local open, address = pcall(data.export, value)
+      return open and { "data", address } or refuse(path, owner, "a data set that was closed", "nothing is left of it")
+    end
   end
   local what = kind == "cdata" and ("cdata (%s)"):format(tostring(ffi.typeof(value))) or kind
   return refuse(path, owner, kind == "thread" and "a coroutine" or "a " .. what,

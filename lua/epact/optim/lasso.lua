@@ -9,7 +9,7 @@
 --
 -- and publishes what that did to r. The damping d is 1 as long as that makes the objective fall. At a barrier, where r
 -- is exact, the workers join their columns' numbers into the duality gap; when the objective has risen instead, all go
--- back to where it was lowest and d doubles. With d = the number of workers, all at the same r, it cannot rise.
+-- back to where it was lowest, and d doubles. With d = the number of workers, all at the same r, it cannot rise.
 --
 -- Sources: Friedman, Hastie, Tibshirani 2010 (coordinate descent); Ma et al. 2015 (damping); Ndiaye et al. 2017 (gap).
 -- @module epact.optim.lasso
@@ -132,7 +132,7 @@ local function begin(w, X, y, o)
     share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
     residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
     certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
-    best_residual = linear.zeros(n), history = {}, started = core.C.epact_now(),
+    kept_residual = linear.zeros(n), history = {}, started = core.C.epact_now(),
     -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
     rounding = 1e-28 * linear.dot(n, y.value, y.value),
   }, class)
@@ -197,28 +197,35 @@ function methods:descend(clocks)
   self.clocks = self.clocks + clocks
 end
 
---- Remembers where the objective was lowest; false when it has risen since.
-function methods:has_fallen()
+--- Remembers b and r when the objective is as low as ever; false when it has risen.
+function methods:keep()
   local objective, noise = self.now.objective, 1e-14 * self.null
-  if self.best and objective > self.best + noise then return false end
-  self.best = math.min(self.best or objective, objective)
+  if self.lowest and objective > self.lowest + noise then return false end
+  local circling = self.lowest and objective > self.lowest - noise and self.now.gap > 1e4 * noise
+  if circling then self:damp() end
+  self.lowest = math.min(self.lowest or objective, objective)
   self.share:save()
-  ffi.copy(self.best_residual, self.exact, self.n * ffi.sizeof "double")
+  ffi.copy(self.kept_residual, self.exact, self.n * ffi.sizeof "double")
   return true
 end
 
---- All workers go back to where the objective was lowest, and will move with more care.
+--- Smaller steps: as small as it takes when each worker knows its own clocks only, of the last `staleness` and now.
+function methods:damp()
+  local others = self.w.workers - 1
+  self.damping = math.min(2 * self.damping, others == 0 and 1 or 1 + others * (1 + self.residual.staleness))
+end
+
+--- All workers go back to where the objective was lowest.
 function methods:roll_back()
   self.share:restore()
   if self.w.id == 0 then
-    linear.axpy(self.n, -1, self.exact, self.best_residual)
-    self.residual:inc_row(0, self.best_residual)
+    linear.axpy(self.n, -1, self.exact, self.kept_residual)
+    self.residual:inc_row(0, self.kept_residual)
   end
-  -- So many workers' clocks may know nothing of each other.
-  self.damping = math.min(2 * self.damping, self.w.workers * (1 + self.w.staleness))
+  self:damp()
   self:look()
-  self.best = nil
-  self:has_fallen()
+  self.lowest = nil
+  self:keep()
 end
 
 --- The coefficients of all workers, as a Lua table by column.
@@ -255,14 +262,14 @@ function lasso.train(w, X, y, given)
   fit.l1 = o.lambda or o.lambda_ratio * fit.lambda_max
   fit:look()
   fit:report()
-  fit:has_fallen()
+  fit:keep()
 
   local clocks = 1
   while not fit:converged() and fit.clocks < o.max_sweeps do
     fit:descend(math.min(clocks, o.max_sweeps - fit.clocks))
     fit:look()
     fit:report()
-    if fit:has_fallen() then
+    if fit:keep() then
       clocks = math.min(2 * clocks, o.every)
     else
       fit:roll_back()

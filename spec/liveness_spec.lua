@@ -1,0 +1,79 @@
+--- A process of the job that dies or stands still is an error in all others, soon, with its name.
+local jobs = require "support.jobs"
+
+-- Worker 0 of each process says that it is at work, then all read and write each other's rows for ever.
+local endless = [[
+  local epact = require "epact"
+  local jobs = require "support.jobs"
+  epact.run({ workers = 2, staleness = %s, lease = 2 }, function(w)
+    local jobs = require "support.jobs"
+    local beta = w:table("beta", { rows = 12, cols = 4 })
+    for clock = 1, math.huge do
+      for row = 0, 11 do beta:get(row) end
+      beta:inc(w.id, 0, 1)
+      w:clock()
+      if clock == 20 and w.index == 0 then jobs.ready() end
+    end
+  end)
+]]
+
+local function lose(rank, signal, staleness, seconds)
+  return jobs.run(endless:format(staleness or 0), { processes = 3, transport = "tcp", ready = 3, signal = signal,
+    signalled = { rank }, seconds = seconds or 30 })
+end
+
+describe("a process that is killed", function()
+  for rank = 0, 2 do
+    it(("is named by all others within seconds: rank %d"):format(rank), function()
+      local results, seconds = lose(rank, "KILL", rank)
+      assert.equal(137, results[rank].code)
+      for other = 0, 2 do
+        if other ~= rank then
+          assert.equal(1, results[other].code, results[other].errors)
+          local named = ("rank %d was lost %%(workers %d .. %d, last heard of at clock %%d+%%): "):format(rank, 2 * rank,
+            2 * rank + 1)
+          assert.matches(named, results[other].errors)
+          assert.matches("%[E_LOST%]", results[other].errors)
+        end
+      end
+      if jobs.timed then assert.is_true(seconds < 5, tostring(seconds)) end
+    end)
+  end
+
+  it("is told with what was being waited for", function()
+    local results = lose(2, "KILL")
+    assert.matches("while waiting for table 'beta' at ", results[0].errors .. results[1].errors)
+  end)
+end)
+
+describe("a process that stands still", function()
+  it("is lost when its lease has run out", function()
+    local results = lose(2, "STOP", 1, 6)
+    for other = 0, 1 do
+      assert.equal(1, results[other].code, results[other].errors)
+      assert.matches("rank 2 was lost %(workers 4 .. 5, .-%): its last sign of life came [%d.]+ s ago",
+        results[other].errors)
+    end
+  end)
+end)
+
+describe("a process that computes for longer than the lease", function()
+  it("is not lost: signs of life do not come from the workers' threads", function()
+    local results = jobs.run([[
+      print((require "epact".run({ workers = 1, lease = 0.4 }, function(w)
+        local t = w:table("t", { rows = 1, cols = 1 })
+        if w.rank == 1 then
+          local C = require "epact.core".C
+          local begin = C.epact_now()
+          while C.epact_now() - begin < 1.5 do end
+        end
+        t:inc(0, 0, 1)
+        w:barrier()
+        return t:cell(0, 0)
+      end)))]], { processes = 2 })
+    for rank = 0, 1 do
+      assert.equal(0, results[rank].code, results[rank].errors)
+      assert.equal("2\n", results[rank].output)
+    end
+  end)
+end)
