@@ -18,7 +18,7 @@ local endless = [[
 ]]
 
 local function lose(rank, signal, staleness, seconds)
-  return jobs.run(endless:format(staleness or 0), { processes = 3, transport = "tcp", ready = 3, signal = signal,
+  return jobs.run(endless:format(staleness or 0), { processes = 3, transport = rank == 0 and "tcp" or "ipc", ready = 3, signal = signal,
     signalled = { rank }, seconds = seconds or 30 })
 end
 

@@ -49,6 +49,8 @@ int epact_net_bind(epact_net *net, const char *endpoint, double end)
 {
   while (zmq_bind(net->router, endpoint)) {
     if (zmq_errno() != EADDRINUSE || epact_now() > end) return epact_net_fail("cannot bind", endpoint);
+    int code = net->interrupted ? net->interrupted() : EPACT_OK;
+    if (code) return code;
     zmq_poll(NULL, 0, 20);
   }
   size_t bytes = EPACT_ENDPOINT_BYTES;
@@ -160,6 +162,7 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
   net->rank = options->rank;
   net->size = options->size;
   net->job = options->job;
+  net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;
   net->queue_end = &net->queue;
   net->early_end = &net->early;

@@ -17,7 +17,8 @@ typedef struct epact_frame {
 struct epact_net {
   epact_process *process;
   int32_t rank, size;
-  double patience; /* seconds this process waits for the others to register */
+  double patience;          /* seconds this process waits for the others to register */
+  int (*interrupted)(void); /* ... or until this is negative; NULL: never */
   uint64_t job;
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */

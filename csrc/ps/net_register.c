@@ -25,14 +25,14 @@ static int missing_ranks(const epact_net *net, char *text, size_t bytes)
   return missing;
 }
 
-/* 1: a frame is there, 0: not yet; negative: a signal came, or the socket failed. */
+/* 1: a frame is there, 0: not yet; negative: interrupted, or the socket failed. */
 static int wait_readable(epact_net *net, double seconds)
 {
   zmq_pollitem_t item = { net->router, 0, ZMQ_POLLIN, 0 };
   int ready = zmq_poll(&item, 1, (long)(seconds * 1000));
-  if (ready >= 0) return ready;
-  if (zmq_errno() != EINTR) return epact_net_fail("cannot wait at", net->endpoint[net->rank]);
-  return epact_fail(EPACT_E_INTERRUPTED, "interrupted while waiting for other processes to register");
+  if (ready < 0 && zmq_errno() != EINTR) return epact_net_fail("cannot wait at", net->endpoint[net->rank]);
+  int code = net->interrupted ? net->interrupted() : EPACT_OK;
+  return code ? code : ready > 0;
 }
 
 static int take_registration(epact_net *net, const epact_message *m, int32_t *workers)

@@ -30,8 +30,8 @@ local function open_process(where, o, place)
   local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
-    lease = o.lease, root = place.root })
-  C.epact_signals_watch(1) -- a signal ends the wait for the other processes
+    lease = o.lease, root = place.root, interrupted = C.epact_signals_pending })
+  C.epact_signals_watch(1)
   local process = C.epact_process_open(raw)
   C.epact_signals_watch(0)
   if process == nil then check(C.epact_error_code(), where) end
@@ -91,7 +91,7 @@ local function collect(self)
   local outcomes, left, failure, deadline = {}, self.workers, nil, math.huge
   local outcome = ffi.new "epact_outcome"
   while left > 0 and C.epact_now() < deadline do
-    local code = C.epact_pool_wait(self.threads, math.min(1, math.max(0.01, deadline - C.epact_now())), outcome)
+    local code = C.epact_pool_wait(self.threads, math.min(0.1, math.max(0.01, deadline - C.epact_now())), outcome)
     if code == C.EPACT_OK then
       left = left - 1
       local text = ffi.string(outcome.data, outcome.bytes)
@@ -110,6 +110,12 @@ local function collect(self)
     elseif code == C.EPACT_E_INTERRUPTED and not failure then
       failure = last_failure(code)
       stop(self, failure)
+    elseif not failure then -- workers that wait for nothing do not notice that another process stopped the job
+      local reason = C.epact_process_stopped(self.process)
+      if reason ~= nil then
+        failure = ffi.string(reason)
+        stop(self, failure)
+      end
     end
     if failure and deadline == math.huge then deadline = C.epact_now() + grace end
   end

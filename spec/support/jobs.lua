@@ -1,4 +1,5 @@
 --- Jobs for specs: the same script as several processes, as a user's shell would start them.
+local core = require "epact.core"
 local process = require "support.process"
 
 local jobs = {}
@@ -37,13 +38,10 @@ local function contents(path)
   return text
 end
 
-local ports = 0
-
--- An address nobody else uses: by the name of a new folder, or a port from the time and a count.
+-- An address nobody else uses: in a new folder, or a port from its random name.
 local function endpoint(kind, folder)
   if kind ~= "tcp" then return "ipc://" .. folder .. "/root" end
-  ports = ports + 1
-  return ("tcp://127.0.0.1:%d"):format(20000 + (os.time() * 101 + ports * 997) % 12000)
+  return ("tcp://127.0.0.1:%d"):format(20000 + core.C.epact_crc32c(0, folder, #folder) % 12000)
 end
 
 --- Runs `text` as a script in `processes` processes, each with its EPACT_RANK.

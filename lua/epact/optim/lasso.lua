@@ -201,8 +201,10 @@ end
 function methods:keep()
   local objective, noise = self.now.objective, 1e-14 * self.null
   if self.lowest and objective > self.lowest + noise then return false end
-  local circling = self.lowest and objective > self.lowest - noise and self.now.gap > 1e4 * noise
-  if circling then self:damp() end
+  -- With just too long steps r goes round in circles: nothing changes, far from the minimum.
+  local still = self.lowest and objective > self.lowest - noise and self.now.gap > 0.99 * self.gap
+  if still and self.now.gap > 1e-6 * self.null then self:damp() end
+  self.gap = self.now.gap
   self.lowest = math.min(self.lowest or objective, objective)
   self.share:save()
   ffi.copy(self.kept_residual, self.exact, self.n * ffi.sizeof "double")
