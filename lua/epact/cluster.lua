@@ -1,12 +1,17 @@
---- Which process of the job this is, from the environment: EPACT_RANK, EPACT_SIZE, EPACT_ROOT.
+--- Which process of the job this is, from the environment.
+--
+-- Asked in this order: EPACT_RANK and EPACT_SIZE (with EPACT_ROOT, the address of rank 0), a Kubernetes indexed job
+-- (JOB_COMPLETION_INDEX, with EPACT_SIZE and EPACT_ROOT), Open MPI, PMI (MPICH, Intel MPI), and a Slurm step. Slurm
+-- comes last: the variables of a batch script leak into every rank of an `mpirun` inside it. Where all ranks are on
+-- this machine EPACT_ROOT may be left out.
 -- @module epact.cluster
 
 local core = require "epact.core"
 
 local cluster = {}
 
-local function number(name)
-  local text = os.getenv(name)
+local function number(getenv, name)
+  local text = name and getenv(name)
   if text == nil or text == "" then return nil end
   local value = tonumber(text)
   if not value or value % 1 ~= 0 or value < 0 then
@@ -15,18 +20,52 @@ local function number(name)
   return value
 end
 
+-- `here`: the variable with the number of ranks on this machine; `job`: those that name the job.
+local launchers = {
+  { name = "EPACT_RANK", rank = "EPACT_RANK", size = "EPACT_SIZE", job = {} },
+  { name = "JOB_COMPLETION_INDEX", rank = "JOB_COMPLETION_INDEX", size = "EPACT_SIZE", job = {} },
+  { name = "Open MPI", rank = "OMPI_COMM_WORLD_RANK", size = "OMPI_COMM_WORLD_SIZE", here = "OMPI_COMM_WORLD_LOCAL_SIZE",
+    job = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid" } },
+  { name = "PMI", rank = "PMI_RANK", size = "PMI_SIZE", here = "MPI_LOCALNRANKS", job = { "PMI_ID", "PMI_FD" } },
+  { name = "Slurm", rank = "SLURM_PROCID", size = "SLURM_STEP_NUM_TASKS", here = "SLURM_STEP_TASKS_PER_NODE",
+    job = { "SLURM_JOB_ID", "SLURM_STEP_ID" } },
+}
+
+-- An address that only ranks of this job on this machine know, when all of them are here.
+local function local_root(getenv, launcher, size)
+  local here = launcher.here and tonumber((getenv(launcher.here) or ""):match "^%d+$")
+  if here ~= size then return nil end
+  local names = {}
+  for _, name in ipairs(launcher.job) do names[#names + 1] = getenv(name) end
+  if #names == 0 then return nil end
+  local id = table.concat(names, "."):gsub("[^%w.-]", "_")
+  return ("ipc://%s/epact-%s-%s"):format(getenv "TMPDIR" or "/tmp", getenv "USER" or "job", id)
+end
+
 --- Inside a worker a job is of this process alone: the other processes are busy with the job around it.
+-- @tparam[opt=os.getenv] function getenv
 -- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1)
-function cluster.place()
+function cluster.place(getenv)
+  getenv = getenv or os.getenv
   if package.loaded["epact.thread"] then return { rank = 0, size = 1 } end
-  local rank, size, root = number "EPACT_RANK", number "EPACT_SIZE", os.getenv "EPACT_ROOT"
-  if not size or size <= 1 then return { rank = 0, size = 1 } end
-  if not rank then core.fail("EPACT_SIZE is %d but EPACT_RANK is not set", size) end
-  if rank >= size then core.fail("EPACT_RANK is %d but EPACT_SIZE is %d", rank, size) end
-  if not root or root == "" then
-    core.fail("EPACT_SIZE is %d but EPACT_ROOT (the address of rank 0, as tcp://127.0.0.1:5555) is not set", size)
+  for _, launcher in ipairs(launchers) do
+    local rank, size = number(getenv, launcher.rank), number(getenv, launcher.size)
+    if rank and size then
+      if rank >= size then core.fail("%s is %d but %s is %d", launcher.rank, rank, launcher.size, size) end
+      if size <= 1 then return { rank = 0, size = 1 } end
+      local root = getenv "EPACT_ROOT"
+      if root == "" then root = nil end
+      root = root or local_root(getenv, launcher, size)
+      if not root then
+        core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as tcp://127.0.0.1:5555) is not set",
+          launcher.name == "EPACT_RANK" and "EPACT_SIZE" or launcher.name, size)
+      end
+      return { rank = rank, size = size, root = root }
+    end
   end
-  return { rank = rank, size = size, root = root }
+  local size = number(getenv, "EPACT_SIZE")
+  if size and size > 1 then core.fail("EPACT_SIZE is %d but EPACT_RANK is not set", size) end
+  return { rank = 0, size = 1 }
 end
 
 return cluster

@@ -1,0 +1,59 @@
+--- Rank, size and root from the environment.
+local cluster = require "epact.cluster"
+
+local function place(environment)
+  return cluster.place(function(name) return environment[name] end)
+end
+
+describe("the place of a process", function()
+  it("is alone without a launcher, and in a job of one", function()
+    assert.same({ rank = 0, size = 1 }, place {})
+    assert.same({ rank = 0, size = 1 }, place { EPACT_RANK = "0", EPACT_SIZE = "1" })
+    assert.same({ rank = 0, size = 1 }, place { OMPI_COMM_WORLD_RANK = "0", OMPI_COMM_WORLD_SIZE = "1" })
+  end)
+
+  it("comes from the own variables first, and from Slurm last", function()
+    local all = { EPACT_RANK = "1", EPACT_SIZE = "4", EPACT_ROOT = "tcp://127.0.0.1:5", OMPI_COMM_WORLD_RANK = "2",
+      OMPI_COMM_WORLD_SIZE = "5", OMPI_COMM_WORLD_LOCAL_SIZE = "5", PMIX_NAMESPACE = "a/b:1", PMI_RANK = "3",
+      PMI_SIZE = "6", SLURM_PROCID = "0", SLURM_STEP_NUM_TASKS = "7" }
+    assert.same({ rank = 1, size = 4, root = "tcp://127.0.0.1:5" }, place(all))
+    all.EPACT_RANK, all.EPACT_SIZE = nil, nil
+    assert.same({ rank = 2, size = 5, root = "tcp://127.0.0.1:5" }, place(all))
+    all.OMPI_COMM_WORLD_RANK = nil
+    assert.same({ rank = 3, size = 6, root = "tcp://127.0.0.1:5" }, place(all))
+    all.PMI_RANK = nil
+    assert.same({ rank = 0, size = 7, root = "tcp://127.0.0.1:5" }, place(all))
+  end)
+
+  it("needs no root where all ranks are on this machine: one per job", function()
+    local one = place { OMPI_COMM_WORLD_RANK = "2", OMPI_COMM_WORLD_SIZE = "5", OMPI_COMM_WORLD_LOCAL_SIZE = "5",
+      PMIX_NAMESPACE = "a/b:1" }
+    assert.equal("ipc:///tmp/epact-job-a_b_1", one.root)
+    local step = { SLURM_PROCID = "1", SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_TASKS_PER_NODE = "2", SLURM_JOB_ID = "77",
+      SLURM_STEP_ID = "3", TMPDIR = "/scratch", USER = "me" }
+    assert.equal("ipc:///scratch/epact-me-77.3", place(step).root)
+    step.SLURM_STEP_TASKS_PER_NODE = "1(x2)"
+    assert.has_error(function() place(step) end)
+  end)
+
+  it("is not taken from a Slurm batch script, which is no step", function()
+    assert.same({ rank = 0, size = 1 }, place { SLURM_PROCID = "0", SLURM_NTASKS = "4", SLURM_JOB_ID = "1" })
+  end)
+
+  it("takes the index of a Kubernetes job as the rank", function()
+    assert.same({ rank = 3, size = 4, root = "tcp://127.0.0.1:9" },
+      place { JOB_COMPLETION_INDEX = "3", EPACT_SIZE = "4", EPACT_ROOT = "tcp://127.0.0.1:9" })
+  end)
+
+  it("says what is missing or wrong", function()
+    local function fails(pattern, environment)
+      local ok, message = pcall(place, environment)
+      assert.is_false(ok)
+      assert.matches(pattern, message)
+    end
+    fails("EPACT_SIZE is 2 but EPACT_RANK is not set", { EPACT_SIZE = "2" })
+    fails("EPACT_RANK is 2 but EPACT_SIZE is 2", { EPACT_RANK = "2", EPACT_SIZE = "2" })
+    fails('EPACT_RANK must be an integer >= 0, got "x"', { EPACT_RANK = "x", EPACT_SIZE = "2" })
+    fails("EPACT_ROOT %(the address of rank 0", { EPACT_RANK = "0", EPACT_SIZE = "2" })
+  end)
+end)
