@@ -32,7 +32,8 @@ local o = epact.command.read {
 
 local function load()
   if o.text ~= "" then return epact.text.corpus(o.text) end
-  local vocab = o.vocab ~= "" and o.vocab or o.data:gsub("docword", "vocab"):gsub("%.gz$", "")
+  local vocab = o.vocab ~= "" and o.vocab or o.data:gsub("docword([^/]*)$", "vocab%1"):gsub("%.gz$", "")
+  if vocab == o.data then error("give the words of " .. o.data .. " by --vocab", 0) end
   return epact.data.corpus(o.data, vocab)
 end
 

@@ -100,7 +100,7 @@ describe("lasso over the parameter server", function()
   for _, file in ipairs { "glmnet.txt", "sklearn.txt" } do
     for _, run in ipairs(arrangements) do
       it(("agrees with %s: %d workers, staleness %d"):format(file, run.workers, run.staleness), function()
-        local sets = {}
+        local sets, exact = {}, run.staleness == 0
         for _, case in ipairs(read_answers(file)) do
           -- Gene expression without centring: 200 nearly equal columns, thousands of sweeps. The kernel's spec has it.
           if case.set ~= "leukemia.txt" or (case.intercept and case.l1 > 10) then
@@ -112,9 +112,9 @@ describe("lasso over the parameter server", function()
             end
             for _, kind in ipairs(file == "glmnet.txt" and { "dense", "sparse" } or { "sparse" }) do
               local model = fit(set[kind], set.y, run, { lambda = case.l1, l2 = case.l2, intercept = case.intercept,
-                standardise = case.standardise, tolerance = 1e-14 })
+                standardise = case.standardise, tolerance = exact and 1e-14 or 1e-13, max_sweeps = 50000 })
               assert.equal("CONVERGED", model.status, case.name)
-              compare(case, model, 1e-6)
+              compare(case, model, exact and 1e-6 or 2e-6)
             end
           end
         end

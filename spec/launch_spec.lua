@@ -54,7 +54,7 @@ describe("epact launch --local", function()
 
   it("ends with the worst status, and what others did after they were ended does not count", function()
     local output, code = run("launch --local 2 " .. script [[
-      os.exit(os.getenv "EPACT_RANK" == "1" and 7 or 3)]])
+      os.exit(os.getenv "EPACT_RANK" == "0" and 7 or 3)]])
     assert.equal(7, code, output)
   end)
 

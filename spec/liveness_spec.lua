@@ -18,8 +18,8 @@ local endless = [[
 ]]
 
 local function lose(rank, signal, staleness, seconds)
-  return jobs.run(endless:format(staleness or 0), { processes = 3, transport = rank == 0 and "tcp" or "ipc", ready = 3, signal = signal,
-    signalled = { rank }, seconds = seconds or 30 })
+  return jobs.run(endless:format(staleness or 0), { processes = 3, transport = rank == 0 and "tcp" or "ipc",
+    ready = 3, signal = signal, signalled = { rank }, seconds = seconds or 30 })
 end
 
 describe("a process that is killed", function()
@@ -30,8 +30,8 @@ describe("a process that is killed", function()
       for other = 0, 2 do
         if other ~= rank then
           assert.equal(1, results[other].code, results[other].errors)
-          local named = ("rank %d was lost %%(workers %d .. %d, last heard of at clock %%d+%%): "):format(rank, 2 * rank,
-            2 * rank + 1)
+          local named = ("rank %d was lost %%(workers %d .. %d, last heard of at clock %%d+%%): "):format(rank,
+            2 * rank, 2 * rank + 1)
           assert.matches(named, results[other].errors)
           assert.matches("%[E_LOST%]", results[other].errors)
         end

@@ -1,5 +1,4 @@
 -- Jobs of several processes, started as a shell or Slurm would start them.
-local epact = require "epact"
 local jobs = require "support.jobs"
 
 local head = 'local epact, jobs = require "epact", require "support.jobs"\n'
@@ -134,7 +133,9 @@ describe("processes of one job", function()
           local t = w:table("t", { rows = 1, cols = 1 })
           t:inc(0, 0, phase)
           w:barrier()
-          return t:cell(0, 0)
+          local sum = t:cell(0, 0)
+          w:barrier() -- the other process must not begin its next phase before
+          return sum
         end)))
       end
       print(pool)
@@ -180,8 +181,8 @@ describe("a failure in one process", function()
       ]]):format(guilty))
       for rank = 0, 1 do
         assert.equal(1, results[rank].code)
-        assert.matches(("worker %d %%(rank %d%%): .-script%%.lua:4: broken\nstack traceback:\n\t.-script%%.lua:4: in"):format(
-          2 * guilty + 1, guilty), results[rank].errors)
+        assert.matches(("worker %d %%(rank %d%%): .-script%%.lua:4: broken\nstack traceback:\n\t.-script%%.lua:4: in")
+          :format(2 * guilty + 1, guilty), results[rank].errors)
       end
       if jobs.timed then assert.is_true(seconds < 1.5, tostring(seconds)) end
     end
@@ -306,10 +307,9 @@ describe("the environment", function()
     assert.equal("EPACT_SIZE is 2 but EPACT_RANK is not set", refused "EPACT_SIZE = '2'")
     assert.equal("EPACT_SIZE must be an integer >= 0, got \"two\"", refused "EPACT_SIZE = 'two'")
     assert.equal("EPACT_RANK is 2 but EPACT_SIZE is 2", refused "EPACT_SIZE = '2', EPACT_RANK = '2'")
-    assert.equal("EPACT_SIZE is 2 but EPACT_ROOT (the address of rank 0, as tcp://127.0.0.1:5555) is not set",
+    assert.matches("^EPACT_SIZE says 2 processes but EPACT_ROOT %(the address of rank 0, .*%) is not set$",
       refused "EPACT_SIZE = '2', EPACT_RANK = '0'")
     assert.equal("epact.run: the root address must be ipc:// or tcp:// on the loopback, got tcp://10.0.0.1:5555",
       refused "EPACT_SIZE = '2', EPACT_RANK = '0', EPACT_ROOT = 'tcp://10.0.0.1:5555'")
-    assert.is_function(epact.run)
   end)
 end)

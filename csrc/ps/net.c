@@ -107,7 +107,8 @@ int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
 }
 
 /* The next frame, decoded, in memory of its own (which is aligned; ZeroMQ's need not be). A letter that
- * is refused is counted and said on stderr. NULL when none is there. */
+ * is refused is counted and said on stderr, but for one of another job: who runs job after job at one
+ * address may hear of the last one, or of the next. NULL when none is there. */
 epact_letter *epact_net_receive(epact_net *net)
 {
   for (;;) {
@@ -133,11 +134,15 @@ epact_letter *epact_net_receive(epact_net *net)
       letter->frame = copy;
       return letter;
     }
+    bool of_another_job = copy && epact_error_code() == EPACT_E_JOB;
     free(copy);
     free(letter);
     if (!got) return NULL;
     net->refused++;
-    fprintf(stderr, "epact: rank %d refused a frame: %s\n", net->rank, epact_error_message());
+    if (of_another_job)
+      net->strangers++;
+    else
+      fprintf(stderr, "epact: rank %d refused a frame: %s\n", net->rank, epact_error_message());
   }
 }
 
@@ -162,6 +167,7 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
   net->rank = options->rank;
   net->size = options->size;
   net->job = options->job;
+  net->deterministic = options->deterministic != 0;
   net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;
   net->queue_end = &net->queue;
@@ -315,7 +321,7 @@ void epact_net_close(epact_net *net)
   }
   epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
-  int linger = !net->started ? 0 : stopped ? STOPPED_LINGER_MILLISECONDS : LINGER_MILLISECONDS;
+  int linger = !net->started || stopped ? STOPPED_LINGER_MILLISECONDS : LINGER_MILLISECONDS;
   for (int rank = 0; net->dealer && rank < net->size; rank++) {
     if (!net->dealer[rank]) continue;
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);

@@ -20,6 +20,7 @@ struct epact_net {
   double patience;          /* seconds this process waits for the others to register */
   int (*interrupted)(void); /* ... or until this is negative; NULL: never */
   uint64_t job;
+  bool deterministic;
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */
   epact_letter *early, **early_end;       /* came before this process knew the members */
@@ -29,7 +30,8 @@ struct epact_net {
   pthread_mutex_t queue_lock;
   epact_frame *queue, **queue_end;
   bool closing;
-  uint64_t refused; /* frames that were not accepted */
+  uint64_t refused;   /* frames that were not accepted */
+  uint64_t strangers; /* ... because they are another job's */
   /* signs of life: net_liveness.c */
   struct epact_peer *peer; /* by rank */
   double lease, heartbeat; /* seconds */

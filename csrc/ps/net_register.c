@@ -41,10 +41,17 @@ static int take_registration(epact_net *net, const epact_message *m, int32_t *wo
       !epact_endpoint_is_local(m->text) || strlen(m->text) >= EPACT_ENDPOINT_BYTES) {
     return EPACT_OK;
   }
+  const char *known = net->endpoint[m->shard];
+  if (*known && !strcmp(known, m->text)) return EPACT_OK; /* told again until it hears the members */
+  if (*known) {
+    return epact_fail(EPACT_E_JOB, "rank %d came twice: at %s and at %s", m->shard, known, m->text);
+  }
   workers[m->shard] = m->slot;
-  if (*net->endpoint[m->shard]) return EPACT_OK;
   snprintf(net->endpoint[m->shard], EPACT_ENDPOINT_BYTES, "%s", m->text);
-  return epact_net_connect(net, m->shard);
+  int code = epact_net_connect(net, m->shard);
+  if (code || m->final == net->deterministic) return code;
+  return epact_fail(EPACT_E_JOB, "rank 0 is%s deterministic, rank %d is%s", net->deterministic ? "" : " not", m->shard,
+                    m->final ? "" : " not");
 }
 
 static int announce_members(epact_net *net, const int32_t *workers)
@@ -64,13 +71,25 @@ static int announce_members(epact_net *net, const int32_t *workers)
   return code;
 }
 
+/* Nobody waits for a job that cannot begin. */
+static void call_off(epact_net *net)
+{
+  char reason[512];
+  snprintf(reason, sizeof reason, "%s", epact_error_message());
+  for (int rank = 1; rank < net->size; rank++) {
+    epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
+    if (net->dealer[rank]) epact_net_send_now(net, rank, &stop);
+  }
+  epact_fail(EPACT_E_JOB, "%s", reason);
+}
+
 static int gather_members(epact_net *net, int32_t *workers, double end)
 {
   char missing[256];
   while (missing_ranks(net, missing, sizeof missing)) {
     if (epact_now() > end) {
-      return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register", net->patience, net->endpoint[0],
-                        missing);
+      return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register%s", net->patience, net->endpoint[0],
+                        missing, net->strangers ? " (frames of another job came instead)" : "");
     }
     int ready = wait_readable(net, REGISTER_EVERY);
     if (ready < 0) return ready;
@@ -79,7 +98,10 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
     if (!letter) continue;
     int code = take_registration(net, &letter->decoded.message, workers);
     epact_letter_free(letter);
-    if (code) return code;
+    if (code) {
+      call_off(net);
+      return code;
+    }
   }
   return announce_members(net, workers);
 }
@@ -111,9 +133,11 @@ static int register_self(epact_net *net, int32_t *workers, double end)
                         net->endpoint[0]);
     }
     if (epact_now() >= next) {
-      epact_message self = {
-        .kind = EPACT_M_REGISTER, .shard = net->rank, .slot = own_workers, .text = net->endpoint[net->rank]
-      };
+      epact_message self = { .kind = EPACT_M_REGISTER,
+                             .shard = net->rank,
+                             .slot = own_workers,
+                             .final = net->deterministic,
+                             .text = net->endpoint[net->rank] };
       int code = epact_net_send_now(net, 0, &self);
       if (code) return code;
       next = epact_now() + REGISTER_EVERY;
@@ -123,6 +147,11 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
     if (!letter) continue;
+    if (letter->decoded.message.kind == EPACT_M_STOP) {
+      int stopped = epact_fail(EPACT_E_STOPPED, "%s", letter->decoded.message.text);
+      epact_letter_free(letter);
+      return stopped;
+    }
     if (letter->decoded.message.kind != EPACT_M_MEMBERS) { /* of a process that has heard them before this one */
       letter->next = NULL;
       *net->early_end = letter;

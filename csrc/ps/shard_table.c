@@ -99,6 +99,11 @@ int epact_shard_table_prepare(epact_shard_table *table, const epact_section *s)
   }
   if (table->version_capacity < table->store.capacity) {
     uint32_t capacity = table->store.capacity;
+    if (!table->version) { /* calloc: pages of rows never touched cost nothing */
+      table->version = epact_calloc(capacity, sizeof *table->version);
+      if (!table->version) return EPACT_E_NOMEM;
+      table->version_capacity = capacity;
+    }
     int code = epact_grow(&table->version, capacity, sizeof *table->version);
     if (code) return code;
     memset(table->version + table->version_capacity, 0, (capacity - table->version_capacity) * sizeof *table->version);

@@ -32,6 +32,12 @@ __attribute__((cold, noinline)) static int fail_delta(const epact_table *table, 
                     table->name, row, col, delta, epact_type_name(table->schema.type));
 }
 
+__attribute__((cold, noinline)) static char *fail_finished(const epact_table *table)
+{
+  epact_fail(EPACT_E_MISUSE, "table '%s': the worker has finished: nobody would get its increments", table->name);
+  return NULL;
+}
+
 static inline bool delta_fits(int type, double delta)
 {
   switch (type) {
@@ -61,6 +67,7 @@ static inline char *accumulator(epact_table *table, int64_t row, uint32_t *index
   if (EPACT_UNLIKELY(*index == EPACT_NO_INDEX)) return NULL;
   epact_cached *cached = &table->cached[*index];
   if (EPACT_UNLIKELY(!cached->logged)) {
+    if (table->client->finished) return fail_finished(table);
     int64_t number = epact_log_touch(&table->log, row);
     if (number < 0) return NULL;
     cached->logged = (uint32_t)number + 1;
@@ -71,6 +78,10 @@ static inline char *accumulator(epact_table *table, int64_t row, uint32_t *index
 static int append(epact_table *table, int64_t row, int64_t col, const void *delta, size_t bytes)
 {
   epact_log *log = &table->log;
+  if (EPACT_UNLIKELY(table->client->finished)) {
+    fail_finished(table);
+    return EPACT_E_MISUSE;
+  }
   if (EPACT_UNLIKELY(log->entries == log->entry_capacity)) {
     int code = epact_log_reserve(log, 1);
     if (code) return code;
@@ -125,7 +136,7 @@ int epact_table_inc(epact_table *table, int64_t row, int64_t col, double delta)
   if (table->schema.sparse_updates) return inc_sparse_cell(table, row, col, delta);
   uint32_t index;
   char *sum = accumulator(table, row, &index);
-  if (EPACT_UNLIKELY(!sum)) return EPACT_E_NOMEM;
+  if (EPACT_UNLIKELY(!sum)) return epact_error_code();
   size_t at = (size_t)col * epact_type_bytes(table->schema.type);
   epact_value_add(table->schema.type, sum + at, delta);
   if (table->cached[index].valid_before) {
@@ -156,7 +167,7 @@ int epact_table_inc_row(epact_table *table, int64_t row, const void *delta)
   }
   uint32_t index;
   char *sum = accumulator(table, row, &index);
-  if (!sum) return EPACT_E_NOMEM;
+  if (!sum) return epact_error_code();
   epact_values_add(type, sum, delta, table->schema.cols);
   if (table->cached[index].valid_before) {
     epact_values_add(type, epact_store_values(&table->cache, index), delta, table->schema.cols);
@@ -205,7 +216,7 @@ int epact_table_inc_sparse(epact_table *table, int64_t row, int64_t n, const uin
   }
   uint32_t index;
   char *sum = accumulator(table, row, &index);
-  if (!sum) return EPACT_E_NOMEM;
+  if (!sum) return epact_error_code();
   char *copy = table->cached[index].valid_before ? epact_store_values(&table->cache, index) : NULL;
   if (type == EPACT_F64) {
     for (int64_t i = 0; i < n; i++) ((double *)sum)[col[i]] += scale * value[i];
@@ -239,7 +250,7 @@ int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, con
   if (bad >= 0) return fail_delta(table, row[bad], col[bad], epact_value_at(table->schema.type, delta, bad));
   if (table->schema.sparse_updates) {
     int code = epact_log_reserve(&table->log, n);
-    if (!code && !table->cached_capacity) { /* no copies to increment */
+    if (!code && !table->cached_capacity && !table->client->finished) { /* no copies to increment */
       append_many(&table->log, n, row, col, delta, bytes);
       return EPACT_OK;
     }
@@ -250,7 +261,7 @@ int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, con
   for (int64_t i = 0; i < n; i++) {
     uint32_t index;
     char *sum = accumulator(table, row[i], &index);
-    if (!sum) return EPACT_E_NOMEM;
+    if (!sum) return epact_error_code();
     const char *value = (const char *)delta + (size_t)i * bytes;
     epact_values_add(table->schema.type, sum + (size_t)col[i] * bytes, value, 1);
     if (table->cached[index].valid_before) {
@@ -270,7 +281,7 @@ const void *epact_table_get(epact_table *table, int64_t row)
   if (EPACT_UNLIKELY(index >= table->cached_capacity)) return NULL; /* EPACT_NO_INDEX too */
   const epact_cached *copy = &table->cached[index];
   int64_t clock = table->client->clock;
-  if (clock >= copy->valid_before) return NULL;
+  if (clock >= copy->valid_before || copy->stamp < table->client->floor) return NULL;
   int64_t stale = clock - copy->stamp;
   table->stats.reads++;
   table->stats.staleness[stale < EPACT_STALENESS_BINS ? (stale < 0 ? 0 : stale) : EPACT_STALENESS_BINS - 1]++;

@@ -97,6 +97,10 @@ static void pack_header(const epact_message *m, uint64_t job, size_t length, msg
 int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, size_t *written)
 {
   size_t length = payload_size(message);
+  if (message->sections > EPACT_MAX_SECTIONS) {
+    return epact_fail(EPACT_E_LIMIT, "a batch of %d tables exceeds the limit of %d", message->sections,
+                      EPACT_MAX_SECTIONS);
+  }
   if (length > EPACT_WIRE_LIMIT - PREFIX - HEADER_LIMIT) {
     return epact_fail(EPACT_E_LIMIT, "a message of %zu bytes exceeds the limit of %zu", length, EPACT_WIRE_LIMIT);
   }

@@ -139,12 +139,6 @@ int epact_worker_barrier(epact_worker *worker)
   int code = epact_worker_clock(worker);
   if (code) return code;
   client->floor = client->clock;
-  for (int i = 0; i < client->tables; i++) { /* copies from before the barrier do not serve any more */
-    epact_table *table = client->table[i];
-    for (uint32_t k = 0; k < table->cached_capacity; k++) {
-      if (table->cached[k].valid_before && table->cached[k].stamp < client->floor) table->cached[k].valid_before = 0;
-    }
-  }
   for (int s = 0; s < client->shards; s++) {
     if (s == client->local) continue;
     if ((code = epact_client_ask(client, s, EPACT_M_WAIT, NULL, client->clock, NULL))) return code;
@@ -213,7 +207,9 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
                         epact_schema_text(&table->schema, have, sizeof have),
                         epact_schema_text(&schema, want, sizeof want));
     }
-    table->staleness = options->staleness;
+    if (table->staleness != options->staleness) {
+      return epact_fail(EPACT_E_SCHEMA, "table '%s' was opened with another staleness by this worker", table->name);
+    }
     *result = table;
     return EPACT_OK;
   }
@@ -255,7 +251,7 @@ static bool is_fresh(const epact_table *table, int64_t row)
 {
   uint32_t index = epact_store_find(&table->cache, row);
   return index != EPACT_NO_INDEX && index < table->cached_capacity &&
-         table->client->clock < table->cached[index].valid_before;
+         table->client->clock < table->cached[index].valid_before && table->cached[index].stamp >= table->client->floor;
 }
 
 static int check_rows(const epact_table *table, int64_t n, const int64_t *row)
@@ -358,6 +354,7 @@ int epact_table_changes(epact_table *table, int64_t *count, const epact_section 
   epact_client *client = &worker->client;
   int64_t need = epact_table_need(table);
   int code = check(worker);
+  if (!code && client->finished) code = epact_fail(EPACT_E_MISUSE, "the worker has finished");
   if (!code && !table->schema.changes) {
     code = epact_fail(EPACT_E_MISUSE, "table '%s' was not made with changes = true", table->name);
   }

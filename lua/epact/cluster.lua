@@ -24,8 +24,8 @@ end
 local launchers = {
   { name = "EPACT_RANK", rank = "EPACT_RANK", size = "EPACT_SIZE", job = {} },
   { name = "JOB_COMPLETION_INDEX", rank = "JOB_COMPLETION_INDEX", size = "EPACT_SIZE", job = {} },
-  { name = "Open MPI", rank = "OMPI_COMM_WORLD_RANK", size = "OMPI_COMM_WORLD_SIZE", here = "OMPI_COMM_WORLD_LOCAL_SIZE",
-    job = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid" } },
+  { name = "Open MPI", rank = "OMPI_COMM_WORLD_RANK", size = "OMPI_COMM_WORLD_SIZE",
+    here = "OMPI_COMM_WORLD_LOCAL_SIZE", job = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid" } },
   { name = "PMI", rank = "PMI_RANK", size = "PMI_SIZE", here = "MPI_LOCALNRANKS", job = { "PMI_ID", "PMI_FD" } },
   { name = "Slurm", rank = "SLURM_PROCID", size = "SLURM_STEP_NUM_TASKS", here = "SLURM_STEP_TASKS_PER_NODE",
     job = { "SLURM_JOB_ID", "SLURM_STEP_ID" } },

@@ -43,7 +43,7 @@ function command.read(spec, words)
   end
   local i = 1
   while words[i] do
-    local name, inline = words[i]:match "^%-%-([^=]+)=?(.*)$"
+    local name, equals, text = words[i]:match "^%-%-([^=]+)(=?)(.*)$"
     if words[i] == "-h" then name = "help" end
     if not name then complain("unexpected argument %q", words[i]) end
     if name == "help" then
@@ -57,14 +57,14 @@ function command.read(spec, words)
     end
     local field = name:gsub("%-", "_")
     if o[2] == "flag" then
+      if equals ~= "" then complain("--%s takes no value", name) end
       read[field] = true
     else
-      local text = inline
-      if text == "" then
+      if equals == "" then
         i = i + 1
         text = words[i]
       end
-      if not text then complain("--%s needs a value", name) end
+      if not text or (equals == "" and text:find "^%-%-") then complain("--%s needs a value", name) end
       local ok, value = pcall(options.argument, "", name, o[2], convert(o[2], text))
       if not ok then complain("--%s must be %s, got %q", name, value:match "must be (.*), got" or "valid", text) end
       read[field] = value

@@ -8,6 +8,10 @@ if not jit then
   error("epact needs LuaJIT (this is " .. _VERSION .. "): start the script with `luajit`")
 end
 
+if not pcall(require, "string.buffer") then
+  error("epact needs a LuaJIT 2.1 of 2022 or later (with string.buffer), this is " .. jit.version)
+end
+
 local ffi = require "ffi"
 
 local core = {}

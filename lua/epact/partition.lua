@@ -13,6 +13,7 @@ local sizes = { sparse = "rows", dense = "rows", corpus = "documents", ratings =
 function partition.size(set)
   local kind = data.kind(set)
   if not kind then core.fail("shard: expected a data set, got %s", options.show(set)) end
+  if set.owner == nil then core.fail("shard: this data set was closed") end
   return tonumber(set[sizes[kind]])
 end
 

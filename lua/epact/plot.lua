@@ -5,7 +5,9 @@ local plot = {}
 
 local levels = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" }
 
---- A list of numbers as a line of bars, `width` at most (then each bar is a mean).
+local function is_finite(x) return x - x == 0 end
+
+--- A list of numbers as a line of bars, `width` at most (then each bar is a mean). What is not finite is a gap.
 function plot.sparkline(values, width)
   local n = #values
   width = math.min(width or 60, n)
@@ -16,12 +18,12 @@ function plot.sparkline(values, width)
     local sum = 0
     for j = from, to do sum = sum + values[j] end
     means[i] = sum / (to - from + 1)
-    low, high = math.min(low, means[i]), math.max(high, means[i])
+    if is_finite(means[i]) then low, high = math.min(low, means[i]), math.max(high, means[i]) end
   end
   local bars = {}
   for i, mean in ipairs(means) do
     local level = high > low and math.floor((mean - low) / (high - low) * (#levels - 1) + 0.5) or 0
-    bars[i] = levels[level + 1]
+    bars[i] = is_finite(mean) and levels[level + 1] or " "
   end
   return table.concat(bars)
 end

@@ -18,6 +18,9 @@ local class = { __index = methods }
 -- Seconds the other workers get to notice that the job has stopped; who computes longer is left behind.
 local grace = 0.3
 
+-- What threads that were left behind may still use: kept for good.
+local left_behind = {}
+
 local jobs = 0 -- of this process: part of the job's number, so that frames of an earlier one are refused
 
 local known = {
@@ -36,6 +39,12 @@ local function open_process(where, o, place)
   C.epact_signals_watch(0)
   if process == nil then check(C.epact_error_code(), where) end
   return process
+end
+
+-- The first reason the job stopped: kept, and told to the workers and the other processes.
+local function stop(self, reason)
+  C.epact_process_stop(self.process, reason)
+  self.broken = self.broken or reason
 end
 
 --- Starts workers. See `epact.run` for the options.
@@ -58,7 +67,11 @@ function pool.start(where, given)
   self.address, self.options = {}, { staleness = o.staleness, seed = o.seed, process = core.address(process) }
   for i = 0, o.workers - 1 do self.address[i] = core.address(C.epact_process_worker(process, i)) end
   self.guard = newproxy(true) -- a pool that was dropped without close() still ends its threads
-  getmetatable(self.guard).__gc = function() pcall(self.close, self) end
+  getmetatable(self.guard).__gc = function()
+    -- A collection must not wait for other processes.
+    if not self.closed and self.size > 1 then stop(self, "a pool was dropped without close()") end
+    pcall(self.close, self)
+  end
   return setmetatable(self, class)
 end
 
@@ -72,12 +85,6 @@ end
 -- The library's last failure, with its code.
 local function last_failure(code)
   return ("%s [%s]"):format(ffi.string(C.epact_error_message()), ffi.string(C.epact_error_name(code)))
-end
-
--- The first reason the job stopped: kept, and told to the workers and the other processes.
-local function stop(self, reason)
-  C.epact_process_stop(self.process, reason)
-  self.broken = self.broken or reason
 end
 
 -- A worker of this process by the id it has in the job.
@@ -120,6 +127,7 @@ local function collect(self)
     if failure and deadline == math.huge then deadline = C.epact_now() + grace end
   end
   self.abandoned = left > 0
+  if self.abandoned then left_behind[#left_behind + 1] = { self, self.task } end
   if failure then return nil, failure end
   return outcomes
 end
@@ -135,6 +143,7 @@ end
 -- One phase; `finish`: a worker whose function returns leaves the job, so that nobody waits for it.
 local function run_phase(self, f, finish)
   local task = ship.encode(f, "the worker function")
+  self.task = f -- data sets travel by address: they live here until every worker has taken them over
   local begin = C.epact_now()
   submit(self, task, finish)
   local outcomes, failure = watched(self, collect)
@@ -209,6 +218,7 @@ function pool.run(given, f)
   options.argument("epact.run", "the worker function", "function", f)
   local self = pool.start("epact.run", given)
   local ok, result = pcall(run_phase, self, f, true)
+  if not ok and not self.broken then stop(self, tostring(result)) end -- the other processes wait for our workers
   local closed, reason = pcall(self.close, self)
   if not ok then error(result, 0) end
   if not closed then error(reason, 0) end

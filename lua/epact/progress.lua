@@ -35,15 +35,15 @@ function progress.new(total)
   return setmetatable({ total = total, begin = C.epact_now(), last = -1, terminal = ffi.C.isatty(2) == 1 }, class)
 end
 
---- `step` steps are done; `text` says more.
+--- `step` steps are done; `text`, if there is one, says more.
 function methods:step(step, text)
   local now = C.epact_now()
   if now - self.last < (self.terminal and 0.1 or 5) and step < self.total then return end
   self.last = now
   local elapsed = now - self.begin
   local left = step > 0 and elapsed / step * (self.total - step) or 0
-  local line = ("%d/%d  %s  %s, %s left"):format(step, self.total, text, progress.duration(elapsed),
-    progress.duration(left))
+  local line = ("%d/%d  %s%s, %s left"):format(step, self.total, text and text .. "  " or "",
+    progress.duration(elapsed), progress.duration(left))
   io.stderr:write(self.terminal and "\r\27[K" or "", line, self.terminal and "" or "\n")
   io.stderr:flush()
 end

@@ -49,7 +49,7 @@ local function amount(n)
 end
 
 function class:__tostring()
-  local lines = { ("%d workers, %.2f s"):format(self.workers, self.seconds),
+  local lines = { ("%d worker%s, %.2f s"):format(self.workers, self.workers == 1 and "" or "s", self.seconds),
     ("%-14s %10s %10s %10s %10s %8s  %s"):format("table", "reads", "fetched", "cells out", "bytes out", "waited",
       "staleness mean, max") }
   local names = {}

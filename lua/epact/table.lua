@@ -190,15 +190,18 @@ local count_out, section_out = ffi.typeof "int64_t[1]", ffi.typeof "const epact_
 
 --- The increments of all other workers since the last call, at least those tagged <= c-s-1
 -- (table option `changes`). An iterator over sections: `section.rows`, `.row[i]`, and the cells
--- `.start[i]` .. `.start[i+1]-1` of `.col` and `.value` (an array of the table's type).
--- @usage for section, value in topics:changes() do ... end
+-- `.start[i]` .. `.start[i+1]-1` of `.col` and `.value` (arrays, valid until the next call).
+-- @usage for section in topics:changes() do ... end
 function shared_methods:changes()
   local count, section = count_out(), section_out()
   check(C.epact_table_changes(self.handle, count, section), "changes")
   local i, n, first, pointer = -1, tonumber(count[0]), section[0], self.pointer
   return function()
     i = i + 1
-    if i < n then return first[i], ffi.cast(pointer, first[i].value) end
+    if i >= n then return nil end
+    local raw = first[i]
+    local value = ffi.cast(pointer, raw.value)
+    return { rows = tonumber(raw.rows), row = raw.row, start = raw.start, col = raw.col, value = value }, value
   end
 end
 
@@ -299,7 +302,8 @@ local Table = {}
 function Table.open(worker, name, given)
   options.argument("table", "name", "string", name)
   local o = options.read(("table '%s'"):format(name), given, known)
-  local staleness = o.staleness or worker.staleness
+  local open = worker.tables[name]
+  local staleness = o.staleness or (open and open.staleness) or worker.staleness
   if worker.deterministic and staleness ~= 0 then
     core.fail("table '%s': a deterministic job needs staleness 0, got %s", name, options.show(staleness))
   end

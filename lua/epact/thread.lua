@@ -16,7 +16,11 @@ local held         -- the last outcome, so that data sets in it live until they 
 
 -- The traceback of the user's own frames: those of this package are the same for every task.
 local function traceback(message)
-  if type(message) ~= "string" then return message end
+  if type(message) == "table" and not getmetatable(message) then
+    message = ("an error that is a table: %s"):format(tostring(message.message or message.msg or message[1] or message))
+  elseif type(message) ~= "string" then
+    message = ("an error that is a %s: %s"):format(type(message), tostring(message))
+  end
   local lines = {}
   for line in debug.traceback("", 2):gmatch "\n\t([^\n]+)" do
     local internal = line:find(own_directory, 1, true) or line:find "%[C%]: in function 'x?[pe]"

@@ -51,15 +51,25 @@ local function text_like(rows, cols, least, most)
   return X, y
 end
 
+--- x_i'v, as examples/hinge.lua has it.
+local function dot(column, value, count, v)
+  local even, odd = 0, 0
+  for k = 0, count - 2, 2 do
+    even, odd = even + value[k] * v[column[k]], odd + value[k + 1] * v[column[k + 1]]
+  end
+  if count % 2 == 1 then even = even + value[count - 1] * v[column[count - 1]] end
+  return even + odd
+end
+
 --- One epoch of SGD on the hinge loss, as examples/hinge.lua has it.
 local function hinge_lua(X, y, order, v, rule)
   local scale = 1
   for t = 0, X.rows - 1 do
     local i, eta = order[t], rule.step / (1 + rule.decay * t)
-    local margin = y[i] * scale * X:dot(i, v)
+    local column, value, count = X:row(i)
+    local margin = y[i] * scale * dot(column, value, count, v)
     scale = scale * (1 - eta * rule.l2)
     if margin < 1 then
-      local column, value, count = X:row(i)
       local a = eta * y[i] / scale
       for k = 0, count - 1 do v[column[k]] = v[column[k]] + a * value[k] end
     end

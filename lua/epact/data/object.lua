@@ -1,9 +1,9 @@
 --- Data sets as Lua sees them: views of the library's arrays, with methods that compile.
 --
 -- A view is a small struct on this state's heap. It holds one reference to the object that owns the arrays, which other
--- views of this or another Lua state may share; nothing is copied. `close()` makes a view empty, so that a later use is
--- an error and not a crash. A bare pointer (`X.value`, or what `X:row(i)` returns) does not keep the arrays alive: the
--- view it came from must.
+-- views of this or another Lua state may share; nothing is copied. `close()` makes a view empty, so that a later
+-- call of a method is an error and not a crash. Bare pointers (`X.value`, or what `X:row(i)` returns) are as unsafe as
+-- in C: they do not keep the arrays alive, and are NULL in a view that was closed.
 -- @module epact.data.object
 
 local ffi = require "ffi"

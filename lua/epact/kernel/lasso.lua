@@ -85,7 +85,8 @@ function lasso.share(o)
     view = view, keep = set, rows = rows, columns = columns, active_count = 0,
     active = linear.zeros(columns, "uint32_t"), squared_norm = linear.zeros(columns),
     correlation = linear.zeros(columns), b = linear.zeros(columns), saved = linear.zeros(columns),
-    mean = linear.zeros(columns), scale = linear.zeros(columns), residual = linear.zeros(rows), increment = linear.zeros(rows), largest_change = ffi.new "double[1]",
+    mean = linear.zeros(columns), scale = linear.zeros(columns), residual = linear.zeros(rows),
+    increment = linear.zeros(rows), largest_change = ffi.new "double[1]",
     certificate = ffi.new "epact_lasso_certificate",
   }, class)
   if columns > 0 then check(C.epact_columns_check(view), "lasso") end

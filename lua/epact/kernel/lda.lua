@@ -34,7 +34,7 @@ end
 --- Adds what other workers changed: a section of `table:changes()`.
 function methods:apply(section)
   check(C.epact_lda_apply(self.handle, section.rows, section.row, section.start, section.col,
-    ffi.cast("const int32_t *", section.value)), "lda apply")
+    section.value), "lda apply")
 end
 
 --- Log p(w | z) of the whole replica, in nats.

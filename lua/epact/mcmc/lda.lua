@@ -11,6 +11,7 @@
 
 local ffi = require "ffi"
 local core = require "epact.core"
+local data = require "epact.data"
 local options = require "epact.options"
 local partition = require "epact.partition"
 local Sampler = require "epact.kernel.lda"
@@ -26,16 +27,27 @@ local known = {
   every = { "count", 10 },            -- sweeps between two likelihoods
   start = { { "random", "sequential" }, "random" },
   seed = { "integer" },
+  name = { "string", "lda" },         -- of its tables; a second model of the same job needs another
   on_report = { "function" },         -- called by worker 0 with { sweep, likelihood, tokens, seconds }
 }
 
 -- Above this many bytes the table's rows are stored sparse.
 local dense_limit = 64 * 2 ^ 20
 
+local function check_corpus(corpus)
+  if data.kind(corpus) ~= "corpus" then
+    core.fail("lda.train: corpus must be a corpus, got %s", options.show(corpus))
+  end
+  if corpus.words < 1 or corpus.documents < 1 then core.fail("lda.train: the corpus is empty: %s", tostring(corpus)) end
+end
+
 local function count_words(corpus)
   local tokens = ffi.new("int64_t[?]", corpus.words)
   local word, count = corpus.word, corpus.count
   for i = tonumber(corpus.start[0]), tonumber(corpus.start[corpus.documents]) - 1 do
+    if word[i] >= corpus.words then
+      core.fail("lda.train: the corpus has word %d, its vocabulary %d words", word[i], corpus.words)
+    end
     tokens[word[i]] = tokens[word[i]] + count[i]
   end
   return tokens
@@ -46,21 +58,26 @@ end
 -- @tparam epact.corpus corpus the whole corpus
 -- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `blocks` (clocks a
 -- sweep, 32), `every` (sweeps between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic
--- given those before it: sooner at a high likelihood where documents are short), `seed`, `on_report`
+-- given those before it: sooner at a high likelihood where documents are short), `seed`, `name` (of its
+-- tables: "lda"), `on_report`
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
 -- a list of `{ sweep, likelihood, tokens, seconds }`, the joint log p(w, z) per token in nats
 function lda.train(w, corpus, given)
+  check_corpus(corpus)
   local o = options.read("lda.train", given, known)
   o.alpha = o.alpha or 50 / o.topics
+  if w.tables[o.name .. ".counts"] then
+    core.fail("lda.train: this job has trained '%s' before: give the model another name", o.name)
+  end
   local first, last = partition.share(corpus, w.id, w.workers)
   local documents = last - first
   local tokens = tonumber(corpus.tokens)
   local sparse = corpus.words * o.topics * 4 > dense_limit
 
   local word_tokens = count_words(corpus)
-  local counts = w:table("lda.counts", { rows = corpus.words, cols = o.topics, type = "i32", sparse = sparse,
+  local counts = w:table(o.name .. ".counts", { rows = corpus.words, cols = o.topics, type = "i32", sparse = sparse,
     sparse_updates = true, changes = true })
-  local likelihood = w:table("lda.likelihood", { rows = o.sweeps, cols = 1, staleness = 0 })
+  local likelihood = w:table(o.name .. ".likelihood", { rows = o.sweeps, cols = 1, staleness = 0 })
   local sampler = Sampler { documents = corpus:slice(first, last), first_document = first, topics = o.topics,
     alpha = o.alpha, beta = o.beta, word_tokens = word_tokens, seed = o.seed or w.seed }
 

@@ -3,7 +3,8 @@
 --   minimise  1/2 ||y - b0 - X b||^2 + l1 ||b||_1 + l2/2 ||b||^2      (sum form: glmnet's lambda is l1 / n)
 --
 -- The columns, with their coefficients, are dealt to the workers. All they share is the residual r = y - X b, one row
--- of a table. At each clock a worker takes its view of r, at most `staleness` clocks old, sweeps over its active columns
+-- of a table. At each clock a worker takes its view of r, at most `staleness` clocks old, sweeps over its active
+-- columns
 --
 --   b_j <- S(x_j'r + d q_j b_j, l1) / (d q_j + l2),      q_j = ||x_j||^2
 --
@@ -250,7 +251,8 @@ end
 -- @tparam epact_dense y
 -- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
 -- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
--- `max_sweeps` (10000), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock), `name`, `on_report`
+-- `max_sweeps` (10000), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock), `name`,
+-- `on_report`
 -- @treturn table on every worker the same: `coefficients` (by column from 0, for X as it is), `intercept`, `lambda`,
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),

@@ -1,0 +1,99 @@
+--- What must not be lost or told twice at the edges: tables opened again, workers that have finished, models trained
+-- twice, ranks that fail before they begin.
+local epact = require "epact"
+local lda = require "epact.mcmc.lda"
+local jobs = require "support.jobs"
+
+local function failure(f, ...)
+  local ok, message = pcall(f, ...)
+  assert.is_false(ok)
+  return message
+end
+
+describe("a table opened again", function()
+  it("keeps its staleness, and another one is an error: earlier copies would break the rule", function()
+    epact.run({ workers = 1, staleness = 1 }, function(w)
+      local first = w:table("t", { rows = 1, cols = 1, staleness = 5 })
+      assert(w:table("t", { rows = 1, cols = 1 }).staleness == 5)
+      assert(first.staleness == 5)
+    end)
+    assert.matches("table 't' was opened with another staleness", failure(epact.run, { workers = 1 }, function(w)
+      w:table("t", { rows = 1, cols = 1, staleness = 5 })
+      w:table("t", { rows = 1, cols = 1, staleness = 0 })
+    end))
+  end)
+end)
+
+describe("a worker that has finished", function()
+  local function after_finish(what)
+    return failure(epact.run, { workers = 2 }, function(w)
+      local dense = w:table("dense", { rows = 2, cols = 2 })
+      local sparse = w:table("sparse", { rows = 2, cols = 2, sparse = true, changes = true })
+      sparse:inc(0, 0, 1)
+      w:clock()
+      w:finish()
+      local use = { dense = function() dense:inc(0, 0, 1) end, row = function() dense:inc_row(1, { 1, 2 }) end,
+        sparse = function() sparse:inc(0, 0, 1) end, changes = function() sparse:changes() end,
+        clock = function() w:clock() end }
+      use[what]()
+    end)
+  end
+
+  for _, what in ipairs { "dense", "row", "sparse", "changes", "clock" } do
+    it("loses nothing in silence: " .. what, function()
+      assert.matches("the worker has finished", after_finish(what))
+    end)
+  end
+end)
+
+describe("a second model in one job", function()
+  it("needs another name, for its counts would be added to the first one's", function()
+    local corpus = epact.data.corpus("examples/data/docword.sotu.txt.gz", "examples/data/vocab.sotu.txt"):slice(0, 4)
+    local given = { topics = 3, sweeps = 2 }
+    local first, second = epact.run({ workers = 1, seed = 7 }, function(w)
+      local one = lda.train(w, corpus, given)
+      local two = lda.train(w, corpus, { topics = 3, sweeps = 2, name = "again" })
+      return { one.history[1].likelihood, two.history[1].likelihood }
+    end)
+    assert.is_true(first[1] == first[2], tostring(second))
+    assert.matches("this job has trained 'lda' before", failure(epact.run, { workers = 1 }, function(w)
+      lda.train(w, corpus, given)
+      lda.train(w, corpus, given)
+    end))
+  end)
+
+  it("is refused before memory is touched when a word is not in the vocabulary", function()
+    local corpus = epact.data.new("corpus", 1, 2, 1)
+    corpus.start[1], corpus.word[0], corpus.count[0] = 1, 4000000000, 1
+    assert.matches("the corpus has word 4000000000, its vocabulary 2 words", failure(epact.run, { workers = 1 },
+      function(w) lda.train(w, corpus, { topics = 2, sweeps = 1 }) end))
+  end)
+end)
+
+describe("a rank that fails before it begins", function()
+  it("stops the others: half a sum is no result", function()
+    local results = jobs.run([[
+      local thread = coroutine.create(print)
+      local bad = os.getenv "EPACT_RANK" == "1"
+      print((require "epact".run({ workers = 1 }, bad and function() return thread end or function(w)
+        local t = w:table("t", { rows = 1, cols = 1 })
+        t:inc(0, 0, 3)
+        w:barrier()
+        return t:cell(0, 0)
+      end)))]], { processes = 2 })
+    for rank = 0, 1 do
+      assert.equal(1, results[rank].code)
+      assert.matches("upvalue 'thread'", results[rank].errors)
+    end
+  end)
+
+  it("is told when the ranks do not agree on deterministic", function()
+    local results = jobs.run([[
+      require "epact".run({ workers = 1, deterministic = os.getenv "EPACT_RANK" == "1" }, function() end)]],
+      { processes = 2 })
+    for rank = 0, 1 do
+      assert.equal(1, results[rank].code)
+      assert.matches("rank 0 is not deterministic, rank 1 is", results[rank].errors)
+    end
+  end)
+end)
