@@ -9,7 +9,7 @@
 #include <string.h>
 #include <zmq.h>
 
-#define REGISTER_EVERY 0.2 /* seconds between registrations, until the members are known */
+#define REGISTER_EVERY 0.05 /* seconds between registrations, until the members are known */
 
 static int missing_ranks(const epact_net *net, char *text, size_t bytes)
 {

@@ -1,4 +1,4 @@
---- Command lines of scripts: `--name value`, `--flag`, `--help`.
+--- Command lines of scripts: named values, flags, and help.
 -- @module epact.command
 
 local options = require "epact.options"
