@@ -114,7 +114,8 @@ describe("lasso over the parameter server", function()
               local model = fit(set[kind], set.y, run, { lambda = case.l1, l2 = case.l2, intercept = case.intercept,
                 standardise = case.standardise, tolerance = exact and 1e-14 or 1e-13, max_sweeps = 50000 })
               assert.equal("CONVERGED", model.status, case.name)
-              compare(case, model, exact and 1e-6 or 2e-6)
+              -- The gap bounds the square of a coefficient's error, and what it leaves depends on the threads' timing.
+              compare(case, model, exact and 1e-6 or 1e-5)
             end
           end
         end

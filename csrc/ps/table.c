@@ -274,6 +274,13 @@ int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, con
 
 /* ---- reads ---- */
 
+static inline void count_read(epact_table *table, const epact_cached *copy)
+{
+  int64_t stale = table->client->clock - copy->stamp;
+  table->stats.reads++;
+  table->stats.staleness[stale < EPACT_STALENESS_BINS ? (stale < 0 ? 0 : stale) : EPACT_STALENESS_BINS - 1]++;
+}
+
 const void *epact_table_get(epact_table *table, int64_t row)
 {
   if (EPACT_UNLIKELY(!epact_schema_has_row(&table->schema, row))) return NULL;
@@ -282,9 +289,7 @@ const void *epact_table_get(epact_table *table, int64_t row)
   const epact_cached *copy = &table->cached[index];
   int64_t clock = table->client->clock;
   if (clock >= copy->valid_before || copy->stamp < table->client->floor) return NULL;
-  int64_t stale = clock - copy->stamp;
-  table->stats.reads++;
-  table->stats.staleness[stale < EPACT_STALENESS_BINS ? (stale < 0 ? 0 : stale) : EPACT_STALENESS_BINS - 1]++;
+  count_read(table, copy);
   return table->schema.sparse ? (const void *)&table->cache.cells[index] : epact_store_values(&table->cache, index);
 }
 
@@ -310,7 +315,10 @@ const int64_t *epact_table_get_i64(epact_table *table, int64_t row)
 
 const void *epact_table_all(epact_table *table)
 {
-  if (table->cache.identity) return table->cache.chunk[0];
+  if (table->cache.identity) {
+    for (uint32_t i = 0; i < table->cached_capacity; i++) count_read(table, &table->cached[i]);
+    return table->cache.chunk[0];
+  }
   epact_fail(EPACT_E_MISUSE, "table '%s' is not kept in one piece", table->name);
   return NULL;
 }

@@ -29,6 +29,8 @@ local function load_library()
 end
 
 local C, library_path = load_library()
+-- Parallelism is the workers'; and results would change with the number of BLAS threads.
+C.epact_blas_single_thread()
 core.C = C
 core.library_path = library_path
 core.version = ffi.string(C.epact_version())

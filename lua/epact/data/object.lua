@@ -94,10 +94,15 @@ end
 --- Row `i` times `w`: anything that is indexed by column from 0, as a view, an FFI array or a Lua table.
 function sparse:dot(i, w)
   if not (i >= 0 and i < self.rows) then fail_range(self, "dot", "row", i, self.rows) end
-  local start, index, value = self.start, self.index, self.value
-  local sum = 0
-  for k = tonumber(start[i]), tonumber(start[i + 1]) - 1 do sum = sum + value[k] * w[index[k]] end
-  return sum
+  local index, value = self.index, self.value
+  local first, last = tonumber(self.start[i]), tonumber(self.start[i + 1]) - 1
+  local even, odd = 0, 0 -- two sums: one addition need not wait for the other
+  for k = first, last - 1, 2 do
+    even = even + value[k] * w[index[k]]
+    odd = odd + value[k + 1] * w[index[k + 1]]
+  end
+  if (last - first) % 2 == 0 then even = even + value[last] * w[index[last]] end
+  return even + odd
 end
 
 --- `table[row] += scale * (row i)`, for a table of the parameter server.

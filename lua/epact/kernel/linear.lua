@@ -8,10 +8,6 @@ local check = core.check
 
 local linear = {}
 
--- Here the workers are the threads. OpenBLAS's own, which vectors of 10,000 and more wake, would fight them for the
--- cores.
-C.epact_blas_single_thread()
-
 --- Zeroed memory outside of the Lua heap, as a pointer; freed when the pointer is collected.
 -- @tparam number count
 -- @tparam[opt="double"] string kind
