@@ -1,7 +1,7 @@
 -- A linear support vector machine: stochastic subgradient steps in plain Lua on views of the parameter server's table,
 -- and the same steps by the C kernel. `luajit examples/hinge.lua --help` lists the options.
 
-local root = arg[0]:match "^(.*)/examples/[^/]*$" or "."
+local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
 package.cpath = root .. "/build/?.so;" .. package.cpath
 
@@ -80,32 +80,34 @@ local function train(w, all_X, all_y, rule)
   return { weights = found, objective = history[rule.epochs].objective, history = history }
 end
 
-local X, y = epact.data.libsvm(o.data)
-local step, decay = hinge.schedule(X, o.l2)
-print(("%d rows, %d columns, %s non-zeros; l2 %g, %d workers, staleness %s, steps by %s"):format(X.rows, X.cols,
-  progress.amount(X.count), o.l2, o.workers, tostring(o.deterministic and 0 or o.staleness), o.kernel))
+epact.command.main(function()
+  local X, y = epact.data.libsvm(o.data)
+  local step, decay = hinge.schedule(X, o.l2)
+  print(("%d rows, %d columns, %s non-zeros; l2 %g, %d workers, staleness %s, steps by %s"):format(X.rows, X.cols,
+    progress.amount(X.count), o.l2, o.workers, tostring(o.deterministic and 0 or o.staleness), o.kernel))
 
-local begin = require("epact.core").C.epact_now()
-local model, report = epact.run({ workers = o.workers, staleness = o.deterministic and 0 or o.staleness, seed = o.seed,
-  deterministic = o.deterministic }, function(w)
-  local line = w.id == 0 and progress.new(o.epochs)
-  local steps = o.kernel == "c" and hinge.train or train
-  local model = steps(w, X, y, { l2 = o.l2, step = step, decay = decay, epochs = o.epochs, clocks = o.clocks,
-    on_report = function(now) line:step(now.epoch, ("objective %.6f"):format(now.objective)) end })
-  if line then line:done() end
-  return w.id == 0 and model or nil
+  local begin = require("epact.core").C.epact_now()
+  local model, report = epact.run({ workers = o.workers, seed = o.seed,
+    staleness = o.deterministic and 0 or o.staleness, deterministic = o.deterministic }, function(w)
+    local line = w.id == 0 and progress.new(o.epochs)
+    local steps = o.kernel == "c" and hinge.train or train
+    local model = steps(w, X, y, { l2 = o.l2, step = step, decay = decay, epochs = o.epochs, clocks = o.clocks,
+      on_report = function(now) line:step(now.epoch, ("objective %.6f"):format(now.objective)) end })
+    if line then line:done() end
+    return w.id == 0 and model or nil
+  end)
+  if not model then return end -- worker 0 is in another process
+  local seconds = require("epact.core").C.epact_now() - begin
+
+  local curve = {}
+  for i, now in ipairs(model.history) do curve[i] = now.objective end
+  print(("\nobjective %s %.12f"):format(epact.plot.sparkline(curve), model.objective))
+  print(("%.2f %% of the rows are on the right side; %s non-zeros/s"):format(100 * hinge.accuracy(model, X, y),
+    progress.amount(X.count * o.epochs / seconds)))
+  print "\n  column        weight"
+  local order = {}
+  for j = 0, X.cols - 1 do order[j + 1] = j end
+  table.sort(order, function(a, b) return math.abs(model.weights[a]) > math.abs(model.weights[b]) end)
+  for i = 1, math.min(10, #order) do print(("%8d  %12.6f"):format(order[i], model.weights[order[i]])) end
+  if o.stats then print(report) end
 end)
-if not model then return end -- worker 0 is in another process
-local seconds = require("epact.core").C.epact_now() - begin
-
-local curve = {}
-for i, now in ipairs(model.history) do curve[i] = now.objective end
-print(("\nobjective %s %.12f"):format(epact.plot.sparkline(curve), model.objective))
-print(("%.2f %% of the rows are on the right side; %s non-zeros/s"):format(100 * hinge.accuracy(model, X, y),
-  progress.amount(X.count * o.epochs / seconds)))
-print "\n  column        weight"
-local order = {}
-for j = 0, X.cols - 1 do order[j + 1] = j end
-table.sort(order, function(a, b) return math.abs(model.weights[a]) > math.abs(model.weights[b]) end)
-for i = 1, math.min(10, #order) do print(("%8d  %12.6f"):format(order[i], model.weights[order[i]])) end
-if o.stats then print(report) end

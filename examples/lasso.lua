@@ -1,7 +1,7 @@
 -- The lasso and the elastic net by coordinate descent, the columns dealt to workers, through the parameter server.
 -- `luajit examples/lasso.lua --help` lists the options.
 
-local root = arg[0]:match "^(.*)/examples/[^/]*$" or "."
+local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
 package.cpath = root .. "/build/?.so;" .. package.cpath
 
@@ -27,46 +27,49 @@ local o = epact.command.read {
   { "stats", "flag", false, "print what each table counted" },
 }
 
-local X, y, names
-if o.data:find "%.svm" or o.data:find "%.libsvm" then
-  X, y = epact.data.libsvm(o.data)
-else
-  X, y, names = epact.data.csv(o.data, { label = o.label ~= "" and o.label or 0 })
-end
-if o.deterministic then o.staleness = 0 end
-print(("%d rows, %d columns; %d workers, staleness %s"):format(X.rows, X.cols, o.workers, tostring(o.staleness)))
-
-local model, report = epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed,
-  deterministic = o.deterministic }, function(w)
-  local line = w.id == 0 and epact.progress.new(o.max_sweeps)
-  local model = lasso.train(w, X, y, {
-    lambda = o.lambda, lambda_ratio = o.ratio, l2 = o.l2, standardise = not o.raw, intercept = not o.no_intercept,
-    tolerance = o.tolerance, max_sweeps = o.max_sweeps,
-    on_report = function(now)
-      line:step(now.sweeps, ("objective %.6g  gap %.2g  %d coefficients"):format(now.objective, now.gap, now.nonzeros))
-    end,
-  })
-  if line then line:done() end
-  return w.id == 0 and model or nil
-end)
-if not model then return end -- worker 0 is in another process
-
-local number = o.exact and "%24.17g" or "%14.6f"
-if model.nonzeros == 0 then
-  print(("\nlambda %g is not below %g, from where on all coefficients are 0"):format(model.lambda, model.lambda_max))
-end
-print(("\n%-20s " .. number):format("intercept", model.intercept))
-for j = 0, X.cols - 1 do
-  if model.coefficients[j] ~= 0 then
-    print(("%-20s " .. number):format(names and names[j] or "column " .. j, model.coefficients[j]))
+epact.command.main(function()
+  local X, y, names
+  if o.data:find "%.svm" or o.data:find "%.libsvm" then
+    X, y = epact.data.libsvm(o.data)
+  else
+    X, y, names = epact.data.csv(o.data, { label = o.label ~= "" and o.label or 0 })
   end
-end
-local curve, last = {}, model.history[#model.history]
-for i, now in ipairs(model.history) do curve[i] = math.log10(math.max(now.gap, 1e-300)) end
-print(("\nlambda %.6g of %.6g, %d coefficients; log10 of the gap %s"):format(model.lambda, model.lambda_max,
-  model.nonzeros, epact.plot.sparkline(curve)))
-local residual = report.tables["lasso.residual"]
-print(("%s after %d clocks, %.3f s: objective %.10g, gap %.2g, damping %g"):format(model.status, model.sweeps,
-  last.seconds, model.objective, last.gap, last.damping))
-print(("staleness observed: mean %.2f, max %d"):format(residual.staleness_mean, residual.staleness_max))
-if o.stats then print(report) end
+  if o.deterministic then o.staleness = 0 end
+  print(("%d rows, %d columns; %d workers, staleness %s"):format(X.rows, X.cols, o.workers, tostring(o.staleness)))
+
+  local model, report = epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed,
+    deterministic = o.deterministic }, function(w)
+    local line = w.id == 0 and epact.progress.new(o.max_sweeps)
+    local model = lasso.train(w, X, y, {
+      lambda = o.lambda, lambda_ratio = o.ratio, l2 = o.l2, standardise = not o.raw, intercept = not o.no_intercept,
+      tolerance = o.tolerance, max_sweeps = o.max_sweeps,
+      on_report = function(now)
+        line:step(now.sweeps, ("objective %.6g  gap %.2g  %d coefficients"):format(now.objective, now.gap,
+          now.nonzeros))
+      end,
+    })
+    if line then line:done() end
+    return w.id == 0 and model or nil
+  end)
+  if not model then return end -- worker 0 is in another process
+
+  local number = o.exact and "%24.17g" or "%14.6f"
+  if model.nonzeros == 0 then
+    print(("\nlambda %g is not below %g, from where on all coefficients are 0"):format(model.lambda, model.lambda_max))
+  end
+  print(("\n%-20s " .. number):format("intercept", model.intercept))
+  for j = 0, X.cols - 1 do
+    if model.coefficients[j] ~= 0 then
+      print(("%-20s " .. number):format(names and names[j] or "column " .. j, model.coefficients[j]))
+    end
+  end
+  local curve, last = {}, model.history[#model.history]
+  for i, now in ipairs(model.history) do curve[i] = math.log10(math.max(now.gap, 1e-300)) end
+  print(("\nlambda %.6g of %.6g, %d coefficients; log10 of the gap %s"):format(model.lambda, model.lambda_max,
+    model.nonzeros, epact.plot.sparkline(curve)))
+  local residual = report.tables["lasso.residual"]
+  print(("%s after %d clocks, %.3f s: objective %.10g, gap %.2g, damping %g"):format(model.status, model.sweeps,
+    last.seconds, model.objective, last.gap, last.damping))
+  print(("staleness observed: mean %.2f, max %d"):format(residual.staleness_mean, residual.staleness_max))
+  if o.stats then print(report) end
+end)

@@ -1,7 +1,7 @@
 -- Topics of a corpus by latent Dirichlet allocation (collapsed Gibbs sampling), trained through the parameter server.
 -- `luajit examples/lda.lua --help` lists the options.
 
-local root = arg[0]:match "^(.*)/examples/[^/]*$" or "."
+local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
 package.cpath = root .. "/build/?.so;" .. package.cpath
 

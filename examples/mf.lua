@@ -1,7 +1,7 @@
 -- Predicting ratings by matrix factorisation with biases (stochastic gradient descent), trained through the parameter
 -- server. `luajit examples/mf.lua --help` lists the options.
 
-local root = arg[0]:match "^(.*)/examples/[^/]*$" or "."
+local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
 package.cpath = root .. "/build/?.so;" .. package.cpath
 
@@ -27,69 +27,72 @@ local o = epact.command.read {
   { "out", "string", "", "directory for the model: items.tsv, users.N.tsv" },
 }
 
-local ratings = epact.data.ratings(o.data)
-if o.test == "" then
-  local beside = o.data:gsub("%.tr%.", ".te.")
-  local file = beside ~= o.data and io.open(beside)
-  if file then
-    file:close()
-    o.test = beside
+epact.command.main(function()
+  local ratings = epact.data.ratings(o.data)
+  if o.test == "" then
+    local beside = o.data:gsub("%.tr%.", ".te.")
+    local file = beside ~= o.data and io.open(beside)
+    if file then
+      file:close()
+      o.test = beside
+    end
   end
-end
-local test = o.test ~= "" and epact.data.ratings(o.test, { users = ratings.users, items = ratings.items }) or nil
-if o.deterministic then o.staleness = 0 end
-print(("%d users, %d items, %s ratings; %d factors, %d workers, staleness %s"):format(ratings.users, ratings.items,
-  progress.amount(ratings.count), o.factors, o.workers, tostring(o.staleness)))
-if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
+  local test = o.test ~= "" and epact.data.ratings(o.test, { users = ratings.users, items = ratings.items }) or nil
+  if o.deterministic then o.staleness = 0 end
+  print(("%d users, %d items, %s ratings; %d factors, %d workers, staleness %s"):format(ratings.users, ratings.items,
+    progress.amount(ratings.count), o.factors, o.workers, tostring(o.staleness)))
+  if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
 
--- Root mean squared error of always saying the mean rating: what there is to beat.
-local function spread(of)
-  local sum, squares = 0, 0
-  for t = 0, ratings.count - 1 do sum = sum + ratings.value[t] end
-  for t = 0, of.count - 1 do squares = squares + (of.value[t] - sum / ratings.count) ^ 2 end
-  return math.sqrt(squares / of.count)
-end
+  -- Root mean squared error of always saying the mean rating: what there is to beat.
+  local function spread(of)
+    local sum, squares = 0, 0
+    for t = 0, ratings.count - 1 do sum = sum + ratings.value[t] end
+    for t = 0, of.count - 1 do squares = squares + (of.value[t] - sum / ratings.count) ^ 2 end
+    return math.sqrt(squares / of.count)
+  end
 
-local function train(factors, out)
-  return epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed, deterministic = o.deterministic },
-    function(w)
-      local line = w.id == 0 and progress.new(o.epochs)
-      local model = mf.train(w, ratings, {
-        factors = factors, lambda = o.lambda, step = o.step, decay = o.decay, epochs = o.epochs, clocks = o.clocks,
-        test = test, on_divergence = "keep",
-        on_report = function(now)
-          line:step(now.epoch, ("%s ratings/s  RMSE %.4f%s"):format(
-            progress.amount(ratings.count * now.epoch / now.seconds), now.train,
-            now.test and (", test %.4f"):format(now.test) or ""))
-        end,
-      })
-      if line then line:done() end
-      if out ~= "" then mf.save(w, model, out) end
-      if w.id == 0 then return { history = model.history, failure = model.failure } end
-    end)
-end
+  local function train(factors, out)
+    return epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed, deterministic = o.deterministic },
+      function(w)
+        local line = w.id == 0 and progress.new(o.epochs)
+        local model = mf.train(w, ratings, {
+          factors = factors, lambda = o.lambda, step = o.step, decay = o.decay, epochs = o.epochs, clocks = o.clocks,
+          test = test, on_divergence = "keep",
+          on_report = function(now)
+            line:step(now.epoch, ("%s ratings/s  RMSE %.4f%s"):format(
+              progress.amount(ratings.count * now.epoch / now.seconds), now.train,
+              now.test and (", test %.4f"):format(now.test) or ""))
+          end,
+        })
+        if line then line:done() end
+        if out ~= "" then mf.save(w, model, out) end
+        if w.id == 0 then return { history = model.history, failure = model.failure } end
+      end)
+  end
 
-local result, report = train(o.factors, o.out)
-local biases = train(0, "")
-if not result then return end -- worker 0 is in another process
-if result.failure then io.stderr:write(result.failure, "; the last good model is kept\n") end
+  local result, report = train(o.factors, o.out)
+  local biases = train(0, "")
+  if not result then return end -- worker 0 is in another process
+  if result.failure then io.stderr:write(result.failure, "; the last good model is kept\n") end
 
-local function row(name, run)
-  local last = run.history[#run.history]
-  if not last then return nil end
-  print(("%-24s  %10.4f  %10s"):format(name, last.train, last.test and ("%.4f"):format(last.test) or "-"))
-  return last
-end
-local curve = {}
-for i, now in ipairs(result.history) do curve[i] = now.test or now.train end
-print(("\nRMSE by epoch %s\n\n%-24s  %10s  %10s"):format(epact.plot.sparkline(curve), "", "training", "test"))
-print(("%-24s  %10.4f  %10s"):format("the mean rating", spread(ratings), test and ("%.4f"):format(spread(test)) or "-"))
-row("biases alone", biases)
-local last = row(("biases and %d factors"):format(o.factors), result)
-if last then
-  print(("\n%.2f s, %s ratings/s, the workers waited %.2f s"):format(last.seconds,
-    progress.amount(ratings.count * last.epoch / last.seconds), report.tables["mf.items"].wait_seconds))
-end
-if o.out ~= "" then print("model written to " .. o.out) end
-if o.stats then print(report) end
-if result.failure then os.exit(1) end
+  local function row(name, run)
+    local last = run.history[#run.history]
+    if not last then return nil end
+    print(("%-24s  %10.4f  %10s"):format(name, last.train, last.test and ("%.4f"):format(last.test) or "-"))
+    return last
+  end
+  local curve = {}
+  for i, now in ipairs(result.history) do curve[i] = now.test or now.train end
+  print(("\nRMSE by epoch %s\n\n%-24s  %10s  %10s"):format(epact.plot.sparkline(curve), "", "training", "test"))
+  print(("%-24s  %10.4f  %10s"):format("the mean rating", spread(ratings),
+    test and ("%.4f"):format(spread(test)) or "-"))
+  row("biases alone", biases)
+  local last = row(("biases and %d factors"):format(o.factors), result)
+  if last then
+    print(("\n%.2f s, %s ratings/s, the workers waited %.2f s"):format(last.seconds,
+      progress.amount(ratings.count * last.epoch / last.seconds), report.tables["mf.items"].wait_seconds))
+  end
+  if o.out ~= "" then print("model written to " .. o.out) end
+  if o.stats then print(report) end
+  if result.failure then os.exit(1) end
+end)
