@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int lda_add(epact_lda *lda, int64_t word, uint32_t topic, int64_t delta)
+ALWAYS_INLINE int add(epact_lda *lda, int64_t word, uint32_t topic, int64_t delta)
 {
   lda_row *row = &lda->rows[word];
   uint32_t *entry = lda->entries + row->start;
@@ -33,15 +33,21 @@ int lda_add(epact_lda *lda, int64_t word, uint32_t topic, int64_t delta)
   return EPACT_OK;
 }
 
+int lda_add(epact_lda *lda, int64_t word, uint32_t topic, int64_t delta)
+{
+  return add(lda, word, topic, delta);
+}
+
 /** One word's changes, times `sign`; decreases first, so that a full row makes room before it needs it.
  * After a failure the row is as it was. */
-static int apply_row(epact_lda *lda, int64_t word, const uint32_t *topic, const int32_t *value, uint32_t n, int sign)
+EPACT_CLONES static int apply_row(epact_lda *lda, int64_t word, const uint32_t *topic, const int32_t *value, uint32_t n,
+                                  int sign)
 {
   for (int increases = 0; increases < 2; increases++) {
     for (uint32_t i = 0; i < n; i++) {
       int64_t delta = sign * (int64_t)value[i];
       if ((delta > 0) != increases) continue;
-      int code = lda_add(lda, word, topic[i], delta);
+      int code = add(lda, word, topic[i], delta);
       if (!code) continue;
       for (int undone = increases; undone >= 0; undone--) /* increases, then decreases: the way back */
         for (uint32_t j = undone == increases ? i : n; j-- > 0;) {
@@ -73,11 +79,21 @@ static int check_changes(const epact_lda *lda, int64_t rows, const int64_t *row,
   return EPACT_OK;
 }
 
+#define AHEAD 8 /* rows fetched before they are needed: they lie far apart */
+
+static void prefetch_row(const epact_lda *lda, int64_t word)
+{
+  const lda_row *row = &lda->rows[word];
+  const uint32_t *entry = lda->entries + row->start;
+  for (uint32_t i = 0; i < row->length; i += 16) __builtin_prefetch(entry + i, 1); /* a cache line each */
+}
+
 int epact_lda_apply(epact_lda *lda, int64_t rows, const int64_t *row, const uint32_t *start, const uint32_t *col,
                     const int32_t *value)
 {
   int code = check_changes(lda, rows, row, start, col);
   for (int64_t i = 0; !code && i < rows; i++) {
+    if (i + AHEAD < rows) prefetch_row(lda, row[i + AHEAD]);
     code = apply_row(lda, row[i], col + start[i], value + start[i], start[i + 1] - start[i], 1);
     if (!code) continue;
     while (i-- > 0) apply_row(lda, row[i], col + start[i], value + start[i], start[i + 1] - start[i], -1);

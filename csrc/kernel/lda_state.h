@@ -63,10 +63,18 @@ struct epact_lda {
 
 #define TOKEN_PADDING 16 /* tokens that may be looked ahead at */
 
+#define FIND_BLOCK 16
+
 /** Where `topic` stands in the row, or NOT_FOUND. */
 ALWAYS_INLINE uint32_t lda_row_find(const uint32_t *entry, uint32_t length, uint32_t mask, uint32_t topic)
 {
-  for (uint32_t i = 0; i < length; i++)
+  uint32_t i = 0;
+  for (; i + FIND_BLOCK <= length; i += FIND_BLOCK) { /* whole blocks vectorise */
+    uint32_t hit = 0;
+    for (uint32_t lane = 0; lane < FIND_BLOCK; lane++) hit |= (entry[i + lane] & mask) == topic;
+    if (hit) break;
+  }
+  for (; i < length; i++)
     if ((entry[i] & mask) == topic) return i;
   return NOT_FOUND;
 }
