@@ -5,6 +5,7 @@
 #include "base.h"
 
 #include <stdbool.h>
+#include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__x86_64__) || !defined(__GLIBC__) ||    \
     defined(__clang__)
@@ -33,6 +34,9 @@ void *epact_calloc(size_t count, size_t bytes);
 int epact_grow(void *pointer, size_t count, size_t bytes);
 /** Zeroed and 64-byte aligned. */
 void *epact_aligned_calloc(size_t bytes);
+
+/** When `seconds` from now are over, by the monotonic clock. */
+struct timespec epact_deadline_after(double seconds);
 
 static inline uint64_t epact_mix64(uint64_t x)
 {

@@ -18,6 +18,17 @@ double epact_now(void)
   return seconds(CLOCK_MONOTONIC);
 }
 
+struct timespec epact_deadline_after(double wait)
+{
+  struct timespec deadline;
+  clock_gettime(CLOCK_MONOTONIC, &deadline);
+  deadline.tv_sec += (time_t)wait;
+  deadline.tv_nsec += (long)((wait - (double)(time_t)wait) * 1e9);
+  deadline.tv_sec += deadline.tv_nsec / 1000000000;
+  deadline.tv_nsec %= 1000000000;
+  return deadline;
+}
+
 double epact_thread_cpu(void)
 {
   return seconds(CLOCK_THREAD_CPUTIME_ID);

@@ -144,12 +144,8 @@ static int start_thread(pool_thread *self)
 
 static void wait_a_slice(epact_pool *pool, double seconds)
 {
-  struct timespec deadline;
   double slice = seconds < SLICE_SECONDS ? (seconds > 0 ? seconds : 0) : SLICE_SECONDS;
-  clock_gettime(CLOCK_MONOTONIC, &deadline);
-  deadline.tv_nsec += (long)(slice * 1e9);
-  deadline.tv_sec += deadline.tv_nsec / 1000000000;
-  deadline.tv_nsec %= 1000000000;
+  struct timespec deadline = epact_deadline_after(slice);
   pthread_cond_timedwait(&pool->changed, &pool->lock, &deadline);
 }
 

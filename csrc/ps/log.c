@@ -122,7 +122,7 @@ static bool entry_is_zero(int type, const epact_log_entry *entry)
   return epact_type_bytes(type) == 4 ? entry->delta.i32 == 0 : entry->delta.i64 == 0;
 }
 
-int epact_log_compact(epact_log *log)
+static int sort_log(epact_log *log)
 {
   if (log->sorted == log->entries) return EPACT_OK;
   if (log->entries > INSERTION_LIMIT && log->spare_capacity < log->entry_capacity) {
@@ -131,10 +131,25 @@ int epact_log_compact(epact_log *log)
     log->spare_capacity = log->entry_capacity;
   }
   sort_entries(log);
+  return EPACT_OK;
+}
+
+/* The sum of the entries of one cell, from *i on in a sorted log; *i moves past them. */
+static inline epact_log_entry next_sum(const epact_log *log, int64_t *i)
+{
+  epact_log_entry sum = log->entry[(*i)++];
+  while (*i < log->entries && log->entry[*i].key == sum.key) sum_entry(log->schema.type, &sum, &log->entry[(*i)++]);
+  return sum;
+}
+
+int epact_log_compact(epact_log *log)
+{
+  if (log->sorted == log->entries) return EPACT_OK;
+  int code = sort_log(log);
+  if (code) return code;
   int64_t kept = 0;
   for (int64_t i = 0; i < log->entries;) {
-    epact_log_entry sum = log->entry[i++];
-    while (i < log->entries && log->entry[i].key == sum.key) sum_entry(log->schema.type, &sum, &log->entry[i++]);
+    epact_log_entry sum = next_sum(log, &i);
     if (!entry_is_zero(log->schema.type, &sum)) log->entry[kept++] = sum;
   }
   log->entries = log->sorted = kept;
@@ -184,7 +199,7 @@ static int reserve_sealed(epact_log *log, int64_t rows)
     log->sealed_capacity = capacity;
   }
   if (log->sealed_rows_capacity < rows + 1) {
-    int64_t capacity = (rows + 1) * 2;
+    int64_t capacity = rows + 1;
     if ((code = epact_grow(&log->start, (size_t)capacity, sizeof *log->start))) return code;
     if ((code = epact_grow(&log->row, (size_t)capacity, sizeof *log->row))) return code;
     log->sealed_rows_capacity = capacity;
@@ -192,32 +207,30 @@ static int reserve_sealed(epact_log *log, int64_t rows)
   return EPACT_OK;
 }
 
+/* Sums on the way into the section's arrays; the log keeps its entries, sorted. */
 static int seal_sparse(epact_log *log, epact_section *section)
 {
-  int code = epact_log_compact(log);
-  if (code) return code;
-  int64_t rows = 0;
-  for (int64_t i = 0; i < log->entries; i++) {
-    rows += i == 0 || log->entry[i].key >> log->col_bits != log->entry[i - 1].key >> log->col_bits;
-  }
-  if ((code = reserve_sealed(log, rows))) return code;
+  bool bounded = log->schema.rows && log->schema.rows < log->entries;
+  int code = sort_log(log);
+  if (code || (code = reserve_sealed(log, bounded ? log->schema.rows : log->entries))) return code;
   uint64_t col_mask = (UINT64_C(1) << log->col_bits) - 1;
   bool narrow = epact_type_bytes(log->schema.type) == 4;
-  rows = 0;
-  for (int64_t i = 0; i < log->entries; i++) {
-    const epact_log_entry *entry = &log->entry[i];
-    int64_t row = (int64_t)(entry->key >> log->col_bits);
+  int64_t rows = 0, cells = 0;
+  for (int64_t i = 0; i < log->entries;) {
+    epact_log_entry sum = next_sum(log, &i);
+    if (entry_is_zero(log->schema.type, &sum)) continue;
+    int64_t row = (int64_t)(sum.key >> log->col_bits);
     if (rows == 0 || log->row[rows - 1] != row) {
-      log->start[rows] = (uint32_t)i;
+      log->start[rows] = (uint32_t)cells;
       log->row[rows++] = row;
     }
-    log->col[i] = (uint32_t)(entry->key & col_mask);
+    log->col[cells] = (uint32_t)(sum.key & col_mask);
     if (narrow)
-      ((int32_t *)log->value)[i] = entry->delta.i32;
+      ((int32_t *)log->value)[cells++] = sum.delta.i32;
     else
-      ((int64_t *)log->value)[i] = entry->delta.i64;
+      ((int64_t *)log->value)[cells++] = sum.delta.i64;
   }
-  log->start[rows] = (uint32_t)log->entries;
+  log->start[rows] = (uint32_t)cells;
   *section = (epact_section){ log->schema.id, log->schema.type, log->schema.cols, rows,
                               log->row,       log->start,       log->col,         log->value };
   return EPACT_OK;

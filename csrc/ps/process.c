@@ -14,14 +14,6 @@
 #define SLICE_SECONDS 0.1 /* a wait looks up this often */
 #define MAX_WORKERS 4096
 
-static void deadline_after(double seconds, struct timespec *deadline)
-{
-  clock_gettime(CLOCK_MONOTONIC, deadline);
-  deadline->tv_nsec += (long)(seconds * 1e9);
-  deadline->tv_sec += deadline->tv_nsec / 1000000000;
-  deadline->tv_nsec %= 1000000000;
-}
-
 static void init_condition(pthread_cond_t *condition)
 {
   pthread_condattr_t attributes;
@@ -137,8 +129,7 @@ int epact_process_wait(epact_process *process, int64_t need, const char *table)
   int code = EPACT_OK;
   pthread_mutex_lock(&process->advance_lock);
   while (atomic_load(&process->minimum) < need && !(code = epact_process_check(process)) && epact_now() < end) {
-    struct timespec deadline;
-    deadline_after(SLICE_SECONDS, &deadline);
+    struct timespec deadline = epact_deadline_after(SLICE_SECONDS);
     pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
   }
   pthread_mutex_unlock(&process->advance_lock);
@@ -197,9 +188,8 @@ int epact_process_drain(epact_process *process, double seconds)
   pthread_mutex_lock(&process->advance_lock);
   while (atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
          epact_now() < end) {
-    struct timespec deadline;
     double left = end - epact_now();
-    deadline_after(left < SLICE_SECONDS ? (left > 0 ? left : 0) : SLICE_SECONDS, &deadline);
+    struct timespec deadline = epact_deadline_after(left < SLICE_SECONDS ? (left > 0 ? left : 0) : SLICE_SECONDS);
     pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
   }
   pthread_mutex_unlock(&process->advance_lock);

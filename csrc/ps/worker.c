@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SLICE_NANOSECONDS 100000000L
+#define SLICE_SECONDS 0.1             /* a wait looks up this often */
 #define READ_BYTES ((int64_t)4 << 20) /* of one request to another process */
 #define READ_SPARSE_ROWS 4096
 
@@ -35,11 +35,7 @@ static epact_letter *next_letter(epact_worker *worker, double end)
 {
   pthread_mutex_lock(&worker->inbox_lock);
   while (!worker->inbox && !atomic_load(&worker->process->stopped) && epact_now() < end) {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_nsec += SLICE_NANOSECONDS;
-    deadline.tv_sec += deadline.tv_nsec / 1000000000;
-    deadline.tv_nsec %= 1000000000;
+    struct timespec deadline = epact_deadline_after(SLICE_SECONDS);
     pthread_cond_timedwait(&worker->inbox_filled, &worker->inbox_lock, &deadline);
   }
   epact_letter *letter = worker->inbox;

@@ -32,7 +32,7 @@ local known = {
 }
 
 -- Above this many bytes the table's rows are stored sparse.
-local dense_limit = 64 * 2 ^ 20
+local dense_limit = 256 * 2 ^ 20
 
 local function check_corpus(corpus)
   if data.kind(corpus) ~= "corpus" then
