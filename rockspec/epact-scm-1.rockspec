@@ -10,7 +10,7 @@ description = {
   summary = "Large-scale machine learning for LuaJIT: a parameter server with bounded staleness, and algorithms on it",
   detailed = [[
 Workers share tables whose reads are never staler than a bound they choose; the same script runs on one thread, on
-all cores and on a cluster. Gradient methods, coordinate descent, matrix factorisation, topic models, in Lua over
+all cores and as several processes. Gradient methods, coordinate descent, matrix factorisation, topic models, in Lua over
 C kernels. Needs LuaJIT 2.1, libzmq, OpenBLAS, msgpack-c and zlib.
 ]],
   license = "MIT",
