@@ -35,8 +35,8 @@ int epact_grow(void *pointer, size_t count, size_t bytes);
 /** Zeroed and 64-byte aligned. */
 void *epact_aligned_calloc(size_t bytes);
 
-/** When `seconds` from now are over, by the monotonic clock. */
-struct timespec epact_deadline_after(double seconds);
+/** When `wait` seconds from now are over, by the monotonic clock. */
+struct timespec epact_deadline_after(double wait);
 
 static inline uint64_t epact_mix64(uint64_t x)
 {
