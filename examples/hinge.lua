@@ -51,6 +51,10 @@ local function train(w, all_X, all_y, rule)
       local column, value, count = X:row(i)
       local margin = y[i] * scale * dot(column, value, count, v)
       scale, t = scale * (1 - eta * rule.l2), t + 1
+      if scale < 1e-6 then -- before dividing by it loses digits, or is not possible
+        for j = 0, X.cols - 1 do v[j] = scale * v[j] end
+        scale = 1
+      end
       if margin < 1 then
         local a = eta * y[i] / scale
         for k = 0, count - 1 do v[column[k]] = v[column[k]] + a * value[k] end

@@ -62,6 +62,45 @@ describe("a second model in one job", function()
     end))
   end)
 
+  it("is refused under the same name by every algorithm", function()
+    local hinge, mf, lasso = require "epact.optim.hinge", require "epact.model.mf", require "epact.optim.lasso"
+    local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
+    local ratings = epact.data.ratings("examples/data/insteval.te.txt.gz"):slice(0, 500)
+    local twice = {
+      ["hinge.train"] = function(w) hinge.train(w, X, y, { epochs = 1 }) end,
+      ["mf.train"] = function(w) mf.train(w, ratings, { epochs = 1 }) end,
+      ["lasso.train"] = function(w) lasso.train(w, X, y, { lambda_ratio = 0.5 }) end,
+    }
+    for name, train in pairs(twice) do
+      assert.matches(name .. ": this job has trained '%a+' before", failure(epact.run, { workers = 1 }, function(w)
+        train(w)
+        train(w)
+      end))
+    end
+  end)
+
+  it("of a lasso is refused before memory is touched when a column does not exist", function()
+    local lasso = require "epact.optim.lasso"
+    local X, y = epact.data.new("sparse", 3, 2, 3), epact.data.new("dense", 3, 1)
+    for i = 0, 2 do X.start[i + 1], X.index[i], X.value[i], y.value[i] = i + 1, i % 2, 1 + i, i end
+    X.index[1] = 4000000000
+    assert.matches("entry 1 of X has column 4000000000 of 2", failure(epact.run, { workers = 1 }, function(w)
+      lasso.train(w, X, y, { lambda_ratio = 0.5 })
+    end))
+  end)
+
+  it("of ratings ends well where nothing is left to learn, and when the step fades away", function()
+    local mf = require "epact.model.mf"
+    local ratings = epact.data.new("ratings", 2, 2, 4)
+    for k = 0, 3 do ratings.user[k], ratings.item[k], ratings.value[k] = math.floor(k / 2), k % 2, 3 end
+    local status = epact.run({ workers = 1 }, function(w)
+      local constant = mf.train(w, ratings, { epochs = 30 })
+      local faded = mf.train(w, ratings, { epochs = 60, decay = 0.1, name = "faded" })
+      return { constant.status, faded.status }
+    end)
+    assert.same({ "MAXITER", "MAXITER" }, status)
+  end)
+
   it("is refused before memory is touched when a word is not in the vocabulary", function()
     local corpus = epact.data.new("corpus", 1, 2, 1)
     corpus.start[1], corpus.word[0], corpus.count[0] = 1, 4000000000, 1

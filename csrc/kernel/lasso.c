@@ -238,7 +238,7 @@ void epact_lasso_gap(const epact_lasso_certificate *certificate, double l1, doub
     if (direct < best) best = direct;
   }
   *primal = p;
-  *gap = best > 0 ? best : 0;
+  *gap = best < 0 ? 0 : best; /* not a number stays one: it certifies nothing */
 }
 
 int64_t epact_lasso_active(int64_t columns, double l1, double slack, const double *b, const double *correlation,

@@ -42,7 +42,7 @@ end
 local accept = {}
 function accept.number(v) return type(v) == "number" and v == v end
 function accept.positive(v) return accept.number(v) and v > 0 and v < math.huge end
-function accept.non_negative(v) return accept.number(v) and v >= 0 end
+function accept.non_negative(v) return accept.number(v) and v >= 0 and v < math.huge end
 function accept.fraction(v) return accept.number(v) and v >= 0 and v <= 1 end
 function accept.integer(v) return accept.number(v) and v % 1 == 0 and v >= -2 ^ 53 and v <= 2 ^ 53 end
 function accept.count(v) return accept.integer(v) and v >= 1 end

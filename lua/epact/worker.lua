@@ -86,6 +86,18 @@ function methods:shared(name, count, type)
   return ffi.cast(kind .. " *", memory)
 end
 
+--- Takes a name for a model's tables; fails when this worker has a model of that name, whose tables the new one's
+-- increments would be added to.
+-- @tparam string where the function as the user called it
+-- @tparam string name
+function methods:claim(where, name)
+  local key = where .. " " .. name
+  if self.claimed[key] then
+    core.fail("%s: this job has trained '%s' before: give the model another name", where, name)
+  end
+  self.claimed[key] = true
+end
+
 --- True once the job is stopped: for long computations between clocks.
 function methods:stopped()
   return C.epact_worker_stopped(self.handle) ~= 0
@@ -111,6 +123,7 @@ function Worker.adopt(address, given)
   local place = C.epact_worker_where(handle)
   return setmetatable({
     handle = handle, process = ffi.cast("epact_process *", ffi.cast("void *", given.process)), tables = {},
+    claimed = {},
     id = place.id, workers = place.count, rank = place.rank, size = place.size, index = place["local"],
     deterministic = place.deterministic ~= 0, staleness = given.staleness, seed = given.seed,
   }, class)

@@ -66,9 +66,7 @@ function lda.train(w, corpus, given)
   check_corpus(corpus)
   local o = options.read("lda.train", given, known)
   o.alpha = o.alpha or 50 / o.topics
-  if w.tables[o.name .. ".counts"] then
-    core.fail("lda.train: this job has trained '%s' before: give the model another name", o.name)
-  end
+  w:claim("lda.train", o.name)
   local first, last = partition.share(corpus, w.id, w.workers)
   local documents = last - first
   local tokens = tonumber(corpus.tokens)

@@ -99,7 +99,11 @@ end
 function mf.train(w, ratings, given)
   local o = options.read("mf.train", given, known)
   check_data("ratings", ratings)
-  if o.test ~= nil then check_data("option 'test'", o.test) end
+  if o.test ~= nil then
+    check_data("option 'test'", o.test)
+    kernel.mean(o.test) -- refuses what is not finite
+  end
+  if o.factors > 65535 then core.fail("mf.train: at most 65535 factors, got %d", o.factors) end
   local mean, low, high, spread = range(ratings)
   local first, last = deal_users(ratings, w.id, w.workers)
   local own = kernel.group(take_ratings(ratings, first, last))
@@ -107,6 +111,7 @@ function mf.train(w, ratings, given)
   local factors = kernel.new { users = last - first, items = ratings.items, factors = o.factors, mean = mean }
   factors:draw(first, o.deviation, o.seed or w.seed)
 
+  w:claim("mf.train", o.name)
   local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32" })
   local errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 2 + w.workers, staleness = 0 })
   if w.id == 0 then items:inc_all(factors.item) end
@@ -139,6 +144,8 @@ function mf.train(w, ratings, given)
     return sum, diverged
   end
 
+  local begun -- the error of the first epoch
+
   -- At a barrier the items are exact, and the same for all. Returns the errors, and the clock of a divergence.
   local function measure(epoch, sum, diverged)
     w:barrier()
@@ -155,7 +162,8 @@ function mf.train(w, ratings, given)
       if cell[2 + id] > 0 then clock = math.min(clock or math.huge, cell[2 + id] - 1) end
     end
     local train = math.sqrt(cell[0] / ratings.count)
-    if not clock and train > 10 * spread then clock = w:now() end
+    begun = begun or train
+    if not clock and train > 10 * math.max(spread, begun) then clock = w:now() end
     return train, o.test and math.sqrt(cell[1] / o.test.count) or nil, clock
   end
 
@@ -163,7 +171,7 @@ function mf.train(w, ratings, given)
     workers = w.workers, users = ratings.users, status = "MAXITER" }
   factors:save()
   for epoch = 0, o.epochs - 1 do
-    local step = o.step * o.decay ^ epoch
+    local step = math.max(o.step * o.decay ^ epoch, 1e-37) -- a float, and not 0
     local train, on_test, clock = measure(epoch, pass(step))
     if clock then
       factors:restore()
@@ -232,16 +240,17 @@ function mf.save(w, model, directory)
 end
 
 local function read_rows(path, file, row, rows, stride)
-  local expected = 0
+  local expected, seen = 0, {}
   for line in file:lines() do
     local at = 0
     for word in line:gmatch "%S+" do
       local value, id = tonumber(word), tonumber(line:match "^%S+")
-      if not value or not id or id < 0 or id >= rows or at > stride then
+      local good = value and value - value == 0 and id and id >= 0 and id < rows and id % 1 == 0
+      if not good or at > stride or (at == 0 and seen[id]) then
         core.fail("mf.load: %s: expected an id below %d and %d numbers, got %q [E_PARSE]", path, rows, stride,
           line:sub(1, 60))
       end
-      if at > 0 then row[id * stride + at - 1] = value end
+      if at > 0 then row[id * stride + at - 1] = value else seen[id] = true end
       at = at + 1
     end
     expected = expected + (at == stride + 1 and 1 or 0)

@@ -73,6 +73,7 @@ function hinge.train(w, X, y, given)
   o.decay = o.decay or (given and given.step and o.step * o.l2) or decay
   local own_X, own_y = w:shard(X, y)
   local sgd = linear.hinge(own_X, own_y, { step = o.step, decay = o.decay, l2 = o.l2 })
+  w:claim("hinge.train", o.name)
   local weights = w:table(o.name .. ".weights", { rows = 1, cols = X.cols })
   local losses = w:table(o.name .. ".losses", { rows = o.epochs, cols = 1, staleness = 0 })
   local order, rng, change = linear.identity(own_X.rows), w:rng(), linear.zeros(X.cols)

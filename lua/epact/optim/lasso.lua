@@ -57,7 +57,11 @@ local function refuse(row, col, value) core.fail("lasso.train: X[%d][%d] is %g",
 -- The entries of each column; ffi.new is enough for one number a column.
 local function count_entries(X)
   local count = ffi.new("int64_t[?]", X.cols)
-  for k = tonumber(X.start[0]), tonumber(X.start[X.rows]) - 1 do count[X.index[k]] = count[X.index[k]] + 1 end
+  for k = tonumber(X.start[0]), tonumber(X.start[X.rows]) - 1 do
+    local col = X.index[k]
+    if col >= X.cols then core.fail("lasso.train: entry %d of X has column %d of %d", k, col, X.cols) end
+    count[col] = count[col] + 1
+  end
   return count
 end
 
@@ -128,6 +132,7 @@ local class = { __index = methods }
 local function begin(w, X, y, o)
   local first, columns = take_share(w, X)
   local n = X.rows
+  w:claim("lasso.train", o.name)
   local self = setmetatable({
     w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
     share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
@@ -137,12 +142,7 @@ local function begin(w, X, y, o)
     -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
     rounding = 1e-28 * linear.dot(n, y.value, y.value),
   }, class)
-  if w.id == 0 then
-    if linear.dot(n, self.residual:get(0), self.residual:get(0)) ~= 0 then
-      core.fail("lasso.train: this job has trained '%s' before: give the model another name", o.name)
-    end
-    self.residual:inc_row(0, y.value)
-  end
+  if w.id == 0 then self.residual:inc_row(0, y.value) end
   return self
 end
 
@@ -245,14 +245,15 @@ function methods:gather()
 end
 
 --- Fits the model; every worker of the job calls it with the same arguments: the whole of X and y.
--- NaN and infinity are refused; a constant column gets the coefficient 0.
+-- NaN and infinity are refused. With an intercept or standardised, a constant column gets the coefficient 0: a column
+-- of ones of one's own needs `intercept = false, standardise = false`.
 -- @param w the worker
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y
 -- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
 -- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
--- `max_sweeps` (10000), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock), `name`,
--- `on_report`
+-- `max_sweeps` (10000; counted in clocks), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock),
+-- `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (by column from 0, for X as it is), `intercept`, `lambda`,
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
