@@ -86,6 +86,8 @@ EPACT_API double epact_now(void);
 EPACT_API double epact_thread_cpu(void);
 /** Peak resident memory of this process in bytes. */
 EPACT_API double epact_peak_memory(void);
+/** Whether a file descriptor (2: stderr) is a terminal. */
+EPACT_API int epact_is_terminal(int descriptor);
 /** Cores this process may run on. */
 EPACT_API int epact_cores(void);
 

@@ -40,6 +40,11 @@ double epact_peak_memory(void)
   return getrusage(RUSAGE_SELF, &usage) ? 0 : (double)usage.ru_maxrss * 1024;
 }
 
+int epact_is_terminal(int descriptor)
+{
+  return isatty(descriptor) == 1;
+}
+
 int epact_cores(void)
 {
   cpu_set_t set;

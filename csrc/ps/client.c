@@ -140,55 +140,6 @@ void epact_client_forget_last(epact_client *client)
 
 /* ---- publishing ---- */
 
-/* Bytes the arrays of `section` may take when dealt to all shards: each shard's rows, starts (one more
- * a shard) and cells are padded. */
-static size_t split_bytes(const epact_section *section, int shards)
-{
-  return epact_section_bytes(section) + (size_t)shards * (4 * 8 + sizeof(uint32_t));
-}
-
-static void *carve(char **at, size_t bytes)
-{
-  void *array = *at;
-  *at += epact_padded(bytes);
-  return array;
-}
-
-/* Deals the rows of a section to their owners: out[s] for shard s, in the order they had. */
-static void split_section(const epact_section *section, const epact_schema *schema, int shards, char **arena,
-                          epact_section *out, int stride)
-{
-  size_t bytes = epact_type_bytes(section->type);
-  for (int s = 0; s < shards; s++) {
-    int64_t rows = 0, cells = 0;
-    for (int64_t i = 0; i < section->rows; i++) {
-      if (epact_row_shard(schema, section->row[i], shards) != s) continue;
-      rows++;
-      cells += section->start ? (int64_t)(section->start[i + 1] - section->start[i]) : section->cols;
-    }
-    int64_t *row = carve(arena, (size_t)rows * sizeof *row);
-    uint32_t *start = section->start ? carve(arena, (size_t)(rows + 1) * sizeof *start) : NULL;
-    uint32_t *col = section->start ? carve(arena, (size_t)cells * sizeof *col) : NULL;
-    char *value = carve(arena, (size_t)cells * bytes);
-    int64_t r = 0, k = 0;
-    for (int64_t i = 0; i < section->rows; i++) {
-      if (epact_row_shard(schema, section->row[i], shards) != s) continue;
-      int64_t from = section->start ? (int64_t)section->start[i] : i * section->cols;
-      int64_t n = section->start ? (int64_t)(section->start[i + 1] - section->start[i]) : section->cols;
-      if (start) {
-        start[r] = (uint32_t)k;
-        memcpy(col + k, section->col + from, (size_t)n * sizeof *col);
-      }
-      row[r++] = section->row[i]; // NOLINT: carved from an arena that has room
-      memcpy(value + (size_t)k * bytes, (const char *)section->value + (size_t)from * bytes, (size_t)n * bytes);
-      k += n;
-    }
-    if (start) start[r] = (uint32_t)k;
-    out[(size_t)s * (size_t)stride] =
-        (epact_section){ section->table, section->type, section->cols, rows, row, start, col, value };
-  }
-}
-
 /* sections[s * tables + i]: what table i sends to shard s; empty ones have rows == 0. */
 static int seal_all(epact_client *client)
 {
@@ -200,7 +151,7 @@ static int seal_all(epact_client *client)
     if (code) return code;
     table->stats.increments += (double)epact_section_cells(section);
     table->stats.bytes += (double)epact_section_bytes(section);
-    if (client->shards > 1) total += split_bytes(section, client->shards);
+    if (client->shards > 1) total += epact_deal_bytes(section, client->shards);
   }
   if (client->shards == 1) return EPACT_OK;
   if (client->split_bytes < total) {
@@ -211,7 +162,7 @@ static int seal_all(epact_client *client)
   char *arena = client->split;
   for (int i = 0; i < client->tables; i++) {
     epact_section whole = client->sections[i];
-    split_section(&whole, &client->table[i]->schema, client->shards, &arena, &client->sections[i], client->tables);
+    epact_deal(&whole, &client->table[i]->schema, client->shards, &arena, &client->sections[i], client->tables);
   }
   return EPACT_OK;
 }

@@ -88,6 +88,15 @@ static inline int32_t epact_row_shard(const epact_schema *schema, int64_t row, i
   return shards == 1 ? 0 : (int32_t)(((uint64_t)row + schema->id) % (uint64_t)shards);
 }
 
+/* deal.c */
+/** Bytes the arrays of `section` may take when dealt to all shards: each shard's rows, starts (one more a
+ * shard) and cells are padded. */
+size_t epact_deal_bytes(const epact_section *section, int shards);
+/** Deals the rows of a section to their owners, in the order they had: out[s * stride] for shard s, in
+ * memory carved from *arena. */
+void epact_deal(const epact_section *section, const epact_schema *schema, int shards, char **arena, epact_section *out,
+                int stride);
+
 /** Opens a table: asks every shard to make it. NULL with the sentence left. */
 epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness);
 /** Forgets the table opened last, which the shards refused. */

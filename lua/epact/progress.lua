@@ -2,11 +2,8 @@
 -- then where stderr is a file.
 -- @module epact.progress
 
-local ffi = require "ffi"
 local core = require "epact.core"
 local C = core.C
-
-if not pcall(function() return ffi.C.isatty end) then ffi.cdef "int isatty(int fd);" end
 
 local progress = {}
 local methods = {}
@@ -32,7 +29,8 @@ end
 --- A progress line for `total` steps.
 -- @usage local line = progress.new(200); line:step(10, "log-likelihood -8.1"); line:done()
 function progress.new(total)
-  return setmetatable({ total = total, begin = C.epact_now(), last = -1, terminal = ffi.C.isatty(2) == 1 }, class)
+  local terminal = C.epact_is_terminal(2) ~= 0
+  return setmetatable({ total = total, begin = C.epact_now(), last = -1, terminal = terminal }, class)
 end
 
 --- `step` steps are done; `text`, if there is one, says more.
