@@ -167,7 +167,7 @@ static int seal_all(epact_client *client)
   return EPACT_OK;
 }
 
-static int keep_until_acknowledged(epact_link *link, const epact_message *message, epact_batch **batch)
+static int keep_until_acknowledged(epact_link *link, const epact_message *message)
 {
   if (link->batches == link->capacity) {
     int32_t capacity = link->capacity ? link->capacity * 2 : 4;
@@ -175,9 +175,9 @@ static int keep_until_acknowledged(epact_link *link, const epact_message *messag
     if (code) return code;
     link->capacity = capacity;
   }
-  *batch = epact_batch_copy(message->sections, message->section);
-  if (!*batch) return EPACT_E_NOMEM;
-  link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, *batch };
+  epact_batch *batch = epact_batch_copy(message->sections, message->section);
+  if (!batch) return EPACT_E_NOMEM;
+  link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, batch };
   return EPACT_OK;
 }
 
@@ -194,11 +194,15 @@ int epact_client_clock(epact_client *client, bool final)
     epact_message batch = {
       .kind = EPACT_M_BATCH, .clock = client->clock, .final = final, .sections = count, .section = section, .text = ""
     };
-    if (s != client->local) {
-      epact_batch *kept;
-      if ((code = keep_until_acknowledged(&client->link[s], &batch, &kept))) return code;
-      batch.section = kept->section;
+    epact_link *link = &client->link[s];
+    if (s == client->local) {
+      emit(client, &batch, s);
+      /* It waits for a cut, or for the other workers: until it is applied, reads put it on top. */
+      if (link->acknowledged <= client->clock && (code = keep_until_acknowledged(link, &batch))) return code;
+      continue;
     }
+    if ((code = keep_until_acknowledged(link, &batch))) return code;
+    batch.section = link->batch[link->batches - 1].batch->section;
     emit(client, &batch, s);
   }
   for (int i = 0; i < client->tables; i++) {
@@ -218,6 +222,14 @@ int64_t epact_client_unacknowledged(const epact_client *client)
   int64_t count = 0;
   for (int s = 0; s < client->shards; s++) count += client->link[s].batches;
   return count;
+}
+
+int epact_client_congested(const epact_client *client)
+{
+  for (int s = 0; s < client->shards; s++) {
+    if (client->link[s].batches >= EPACT_MOST_UNACKNOWLEDGED) return s;
+  }
+  return -1;
 }
 
 int epact_client_resend(epact_client *client)
@@ -246,10 +258,9 @@ int epact_client_resend(epact_client *client)
 static void take_ack(epact_link *link, int64_t clock)
 {
   int done = 0;
-  while (done < link->batches && link->batch[done].clock <= clock) {
-    link->acknowledged = link->batch[done].clock + 1;
-    epact_release(link->batch[done++].batch);
-  }
+  int64_t next = clock == EPACT_FOREVER ? EPACT_FOREVER : clock + 1;
+  if (next > link->acknowledged) link->acknowledged = next;
+  while (done < link->batches && link->batch[done].clock <= clock) epact_release(link->batch[done++].batch);
   if (!done) return;
   memmove(link->batch, link->batch + done, (size_t)(link->batches - done) * sizeof *link->batch);
   link->batches -= done;
@@ -263,35 +274,60 @@ static epact_table *find_table(const epact_client *client, uint32_t id)
   return NULL;
 }
 
-/* Increments of a batch the shard had not applied when it read the rows of this answer. */
-static int overlay_batch(epact_table *table, const epact_batch *batch, uint32_t request)
+/* Row r of a batch's section on top of the copy with that index. */
+static int overlay_row(epact_table *table, const epact_section *section, int64_t r, uint32_t index)
 {
-  for (int i = 0; i < batch->sections; i++) {
-    const epact_section *section = &batch->section[i];
-    size_t bytes = epact_type_bytes(section->type);
-    for (int64_t r = 0; section->table == table->schema.id && r < section->rows; r++) {
-      uint32_t index = epact_store_find(&table->cache, section->row[r]);
-      if (index >= table->cached_capacity || table->cached[index].answered != request) continue; /* NO_INDEX too */
-      const char *value = (const char *)section->value;
-      if (!section->start) {
-        epact_values_add(section->type, epact_store_values(&table->cache, index),
-                         value + (size_t)r * table->cache.row_bytes, section->cols);
-        continue;
-      }
-      uint32_t first = section->start[r], end = section->start[r + 1];
-      epact_sparse_row *cells = table->schema.sparse ? &table->cache.cells[index] : NULL;
-      if (cells && epact_sparse_row_reserve(cells, section->type, end - first)) return EPACT_E_NOMEM;
-      for (uint32_t k = first; k < end; k++) {
-        if (cells)
-          epact_sparse_row_add(cells, section->type, section->col[k], value + k * bytes);
-        else {
-          epact_values_add(section->type, (char *)epact_store_values(&table->cache, index) + section->col[k] * bytes,
-                           value + k * bytes, 1);
-        }
-      }
+  size_t bytes = epact_type_bytes(section->type);
+  const char *value = (const char *)section->value;
+  if (!section->start) {
+    epact_values_add(section->type, epact_store_values(&table->cache, index),
+                     value + (size_t)r * table->cache.row_bytes, section->cols);
+    return EPACT_OK;
+  }
+  uint32_t first = section->start[r], end = section->start[r + 1];
+  epact_sparse_row *cells = table->schema.sparse ? &table->cache.cells[index] : NULL;
+  if (cells && epact_sparse_row_reserve(cells, section->type, end - first)) return EPACT_E_NOMEM;
+  for (uint32_t k = first; k < end; k++) {
+    if (cells)
+      epact_sparse_row_add(cells, section->type, section->col[k], value + k * bytes);
+    else {
+      epact_values_add(section->type, (char *)epact_store_values(&table->cache, index) + section->col[k] * bytes,
+                       value + k * bytes, 1);
     }
   }
   return EPACT_OK;
+}
+
+/* Increments of a batch the shard had not applied when it read the rows of this answer. */
+static int overlay_batch(epact_table *table, const epact_batch *batch, uint32_t request)
+{
+  int code = EPACT_OK;
+  for (int i = 0; i < batch->sections && !code; i++) {
+    const epact_section *section = &batch->section[i];
+    for (int64_t r = 0; section->table == table->schema.id && r < section->rows && !code; r++) {
+      uint32_t index = epact_store_find(&table->cache, section->row[r]);
+      if (index >= table->cached_capacity || table->cached[index].answered != request) continue; /* NO_INDEX too */
+      code = overlay_row(table, section, r, index);
+    }
+  }
+  return code;
+}
+
+int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_t index, int64_t row)
+{
+  const epact_link *link = &table->client->link[shard];
+  int code = EPACT_OK;
+  for (int i = 0; i < link->batches; i++) {
+    const epact_batch *batch = link->batch[i].batch;
+    if (link->batch[i].clock <= applied) continue;
+    for (int k = 0; k < batch->sections; k++) {
+      const epact_section *section = &batch->section[k];
+      for (int64_t r = 0; section->table == table->schema.id && r < section->rows && !code; r++) {
+        if (section->row[r] == row) code = overlay_row(table, section, r, index);
+      }
+    }
+  }
+  return code;
 }
 
 static int take_rows(epact_client *client, epact_link *link, const epact_message *message)

@@ -51,7 +51,7 @@ typedef struct {
 typedef struct {
   epact_unacknowledged *batch; /* in clock order */
   int32_t batches, capacity;
-  int64_t acknowledged; /* batches of clocks < this were let go */
+  int64_t acknowledged; /* batches of clocks < this are applied there, and were let go */
   bool waiting;         /* for the answer to `asked` */
   epact_message asked;
   epact_batch *asked_ids;
@@ -59,7 +59,7 @@ typedef struct {
 
 struct epact_client {
   int32_t slot, slots, shards;
-  int32_t local; /* the shard in this process, whose batches are applied at once; -1 none */
+  int32_t local; /* the shard in this process, which takes a batch within the call; -1 none */
   uint32_t incarnation;
   int64_t clock;
   int64_t floor; /* reads must hold every increment tagged < floor (barriers) */
@@ -76,6 +76,9 @@ struct epact_client {
   size_t split_bytes;
   epact_section *sections; /* shards x tables */
 };
+
+/* Batches a worker may have sent that are not applied yet: fewer than a shard stages. */
+#define EPACT_MOST_UNACKNOWLEDGED (EPACT_STAGING_WINDOW - 16)
 
 int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox);
 void epact_client_free(epact_client *client);
@@ -117,6 +120,11 @@ int epact_client_step(epact_client *client, const epact_message *message);
 int epact_client_resend(epact_client *client);
 /** Batches no shard has acknowledged. */
 int64_t epact_client_unacknowledged(const epact_client *client);
+/** The shard that has not acknowledged EPACT_MOST_UNACKNOWLEDGED batches, so that no more may be published; -1
+ * none. */
+int epact_client_congested(const epact_client *client);
+/** Puts the worker's batches that `shard` had not applied at clock `applied` on top of a copy of its row. */
+int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_t index, int64_t row);
 
 /** The minimum clock a read of this table at the worker's clock needs (the SSP rule). */
 static inline int64_t epact_table_need(const epact_table *table)

@@ -15,7 +15,7 @@ typedef enum {
   EPACT_M_WAIT,       /* answered when the minimum clock reaches need */
   /* shard -> worker */
   EPACT_M_CREATED,
-  EPACT_M_ACK,     /* clock: batches up to it are held here for good */
+  EPACT_M_ACK,     /* clock: batches up to it are applied here */
   EPACT_M_ROWS,    /* answer to READ: clock = minimum; applied = the asker's last applied batch */
   EPACT_M_FEED,    /* answer to CHANGES: cursor = last entry sent */
   EPACT_M_REACHED, /* answer to WAIT */
@@ -28,6 +28,8 @@ typedef enum {
   EPACT_M_KINDS
 } epact_message_kind;
 
+#define EPACT_FOREVER INT64_MAX /* the clock of a slot that has finished */
+#define EPACT_STAGING_WINDOW 64 /* clocks a batch may be ahead of its slot's last one received */
 #define EPACT_MAX_SECTIONS 4096
 #define EPACT_MAX_NAME 255
 

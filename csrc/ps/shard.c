@@ -19,8 +19,24 @@ int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool d
   shard->deterministic = deterministic;
   shard->slot = epact_calloc((size_t)slots, sizeof *shard->slot);
   if (!shard->slot) return EPACT_E_NOMEM;
-  for (int i = 0; i < slots; i++) shard->slot[i].applied = shard->slot[i].received = -1;
+  epact_shard_begin(shard, 0, 0);
   return EPACT_OK;
+}
+
+/* The first multiple of `every` after `clock`. */
+static int64_t cut_after(int64_t clock, int64_t every)
+{
+  return every > 0 && clock < EPACT_FOREVER - every ? (clock / every + 1) * every : EPACT_FOREVER;
+}
+
+void epact_shard_begin(epact_shard *shard, int64_t clock, int64_t cut_every)
+{
+  for (int i = 0; i < shard->slots; i++) {
+    shard->slot[i].applied = shard->slot[i].received = shard->slot[i].told = clock - 1;
+  }
+  shard->minimum = clock;
+  shard->cut_every = cut_every;
+  shard->cut = cut_after(clock, cut_every);
 }
 
 void epact_shard_free(epact_shard *shard)
@@ -299,9 +315,9 @@ static int apply_first_staged(epact_shard *shard, int s)
   return EPACT_OK;
 }
 
-static bool next_is_staged(const epact_slot *slot)
+static bool next_may_be_applied(const epact_shard *shard, const epact_slot *slot)
 {
-  return slot->staged_count && slot->staged[0].clock - 1 == slot->applied;
+  return slot->staged_count && slot->staged[0].clock - 1 == slot->applied && slot->staged[0].clock < shard->cut;
 }
 
 /* Deterministic: a clock is applied when every slot's batch for it is here. */
@@ -311,7 +327,7 @@ static int apply_whole_clocks(epact_shard *shard)
     bool any = false;
     for (int s = 0; s < shard->slots; s++) {
       if (shard->slot[s].applied == EPACT_FOREVER) continue;
-      if (!next_is_staged(&shard->slot[s])) return EPACT_OK;
+      if (!next_may_be_applied(shard, &shard->slot[s])) return EPACT_OK;
       any = true;
     }
     if (!any) return EPACT_OK;
@@ -321,6 +337,14 @@ static int apply_whole_clocks(epact_shard *shard)
       if (code) return code;
     }
   }
+}
+
+static int apply_staged(epact_shard *shard, int s)
+{
+  int code = EPACT_OK;
+  if (shard->deterministic) return apply_whole_clocks(shard);
+  while (!code && next_may_be_applied(shard, &shard->slot[s])) code = apply_first_staged(shard, s);
+  return code;
 }
 
 static void count_received(epact_slot *slot)
@@ -333,41 +357,73 @@ static void count_received(epact_slot *slot)
   }
 }
 
+static void acknowledge(epact_shard *shard, int s, const epact_outbox *outbox)
+{
+  epact_slot *slot = &shard->slot[s];
+  epact_message ack = { .kind = EPACT_M_ACK,
+                        .shard = shard->rank,
+                        .slot = s,
+                        .incarnation = slot->incarnation,
+                        .clock = slot->applied,
+                        .text = "" };
+  slot->told = slot->applied;
+  outbox->emit(outbox->context, &ack);
+}
+
+/* To those whose staged batches have been applied by what another slot, or a cut, let go on. */
+static void acknowledge_others(epact_shard *shard, const epact_outbox *outbox)
+{
+  for (int s = 0; s < shard->slots; s++) {
+    if (shard->slot[s].applied > shard->slot[s].told) acknowledge(shard, s, outbox);
+  }
+}
+
+int epact_shard_pass_cut(epact_shard *shard, const epact_outbox *outbox)
+{
+  int code = EPACT_OK;
+  shard->cut = cut_after(shard->cut, shard->cut_every);
+  for (int s = 0; s < shard->slots && !code; s++) code = apply_staged(shard, s);
+  if (code) return code;
+  acknowledge_others(shard, outbox);
+  return release_parked(shard, outbox);
+}
+
+static int accept_batch(epact_shard *shard, const epact_message *message)
+{
+  epact_slot *slot = &shard->slot[message->slot];
+  int code;
+  bool next = message->clock == slot->applied + 1 && message->clock < shard->cut;
+  if (shard->deterministic || !next) {
+    if ((code = stage(slot, message))) return code;
+    count_received(slot);
+  } else {
+    code = apply_batch(shard, message->slot, message->clock, message->sections, message->section);
+    if (code) return code;
+    slot->received = message->clock;
+    slot->finishing = message->final;
+    advance(shard, slot, message->clock, message->final);
+    count_received(slot);
+  }
+  return apply_staged(shard, message->slot);
+}
+
 static int take_batch(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
 {
   epact_slot *slot = &shard->slot[message->slot];
   int64_t minimum = shard->minimum;
-  int code = EPACT_OK;
   if (message->clock <= slot->received || slot->finishing)
     shard->duplicates++;
   else if (message->clock > slot->received + EPACT_STAGING_WINDOW) {
-    code = epact_fail(EPACT_E_CLOCK, "worker %d sent clock %" PRId64 ", the shard expects %" PRId64, message->slot,
-                      message->clock, slot->received + 1);
+    int code = epact_fail(EPACT_E_CLOCK, "worker %d sent clock %" PRId64 ", the shard expects %" PRId64, message->slot,
+                          message->clock, slot->received + 1);
     return refuse(shard, message, code, outbox);
   } else {
-    code = check_batch(shard, message);
+    int code = check_batch(shard, message);
     if (code) return refuse(shard, message, code, outbox);
-    if (shard->deterministic || message->clock > slot->received + 1) {
-      if ((code = stage(slot, message))) return code;
-      count_received(slot);
-    } else {
-      code = apply_batch(shard, message->slot, message->clock, message->sections, message->section);
-      if (code) return code;
-      slot->received = message->clock;
-      slot->finishing = message->final;
-      advance(shard, slot, message->clock, message->final);
-      count_received(slot);
-    }
-    if (shard->deterministic)
-      code = apply_whole_clocks(shard);
-    else {
-      while (!code && next_is_staged(slot)) code = apply_first_staged(shard, message->slot);
-    }
-    if (code) return code;
+    if ((code = accept_batch(shard, message))) return code;
   }
-  epact_message ack = answer_to(shard, message, EPACT_M_ACK);
-  ack.clock = slot->received;
-  outbox->emit(outbox->context, &ack);
+  acknowledge(shard, message->slot, outbox);
+  if (shard->deterministic) acknowledge_others(shard, outbox);
   return shard->minimum > minimum ? release_parked(shard, outbox) : EPACT_OK;
 }
 

@@ -4,14 +4,15 @@
  * Invariants. For each slot, batches are applied in clock order, each once, whole or not at all.
  * minimum = 1 + the least clock applied over all slots: everything tagged < minimum is in the
  * tables. It never goes back. In deterministic mode the batches of a clock are applied together, in
- * slot order, when all have come. */
+ * slot order, when all have come.
+ *
+ * Cuts. Batches tagged >= cut wait, staged, until the minimum is there: the tables then hold exactly the
+ * increments tagged < cut, as those of every other shard will at its own time, with no talk between them.
+ * The caller saves them and lets the shard go on (epact_shard_pass_cut). */
 #ifndef EPACT_PS_SHARD_H
 #define EPACT_PS_SHARD_H
 
 #include "message.h"
-
-#define EPACT_FOREVER INT64_MAX /* the clock of a slot that has finished */
-#define EPACT_STAGING_WINDOW 64 /* clocks a slot may be ahead of its last batch applied */
 
 typedef struct {
   int32_t slot;
@@ -42,6 +43,7 @@ typedef struct {
 typedef struct {
   uint32_t incarnation;
   int64_t applied;  /* clock of the last batch applied; -1 none; EPACT_FOREVER finished */
+  int64_t told;     /* ... as acknowledged last */
   int64_t received; /* ... of the last one of an unbroken run, applied or staged */
   bool finishing;   /* the final batch is among those received */
   epact_staged *staged;
@@ -57,8 +59,9 @@ typedef struct {
   int32_t rank, shards, slots;
   bool deterministic;
   int64_t minimum;
-  uint64_t version; /* grows with every batch applied */
-  uint64_t serial;  /* grows with every batch checked */
+  int64_t cut, cut_every; /* the next cut, EPACT_FOREVER: none; clocks from one to the next */
+  uint64_t version;       /* grows with every batch applied */
+  uint64_t serial;        /* grows with every batch checked */
   epact_slot *slot;
   epact_shard_table **table;
   int32_t tables;
@@ -71,6 +74,18 @@ typedef struct {
 
 int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool deterministic);
 void epact_shard_free(epact_shard *shard);
+
+/** Before the first message: every slot begins at `clock`, and the tables are cut after every `cut_every`
+ * clocks (0: never). */
+void epact_shard_begin(epact_shard *shard, int64_t clock, int64_t cut_every);
+/** The tables are at a cut: nothing is applied until epact_shard_pass_cut. */
+static inline bool epact_shard_at_cut(const epact_shard *shard)
+{
+  return shard->minimum == shard->cut && shard->cut != EPACT_FOREVER;
+}
+/** Goes on beyond the cut: what was staged is applied and acknowledged, requests are answered. May come to the
+ * next cut. */
+int epact_shard_pass_cut(epact_shard *shard, const epact_outbox *outbox);
 
 /** Takes one message, emits the answers. A negative code is a failure of this process (memory);
  * what is wrong with a message is answered with REFUSED and counted. */

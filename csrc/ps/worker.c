@@ -8,7 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SLICE_SECONDS 0.1             /* a wait looks up this often */
+#define SLICE_SECONDS 0.1    /* a wait looks up this often */
+#define PATIENCE_SECONDS 2.0 /* without an answer, before what was sent is sent again the first time */
+#define MOST_PATIENCE_SECONDS 16.0
 #define READ_BYTES ((int64_t)4 << 20) /* of one request to another process */
 #define READ_SPARSE_ROWS 4096
 
@@ -77,18 +79,29 @@ static int waiting_shard(const epact_client *client)
   return -1;
 }
 
+/* Waits for one letter and takes it. What was sent may have been lost with a connection: when nothing comes, it is
+ * sent again, ever more seldom. Whoever has it already says so. */
+static int take_next_letter(epact_worker *worker, double end, double *patience)
+{
+  double now = epact_now(), until = now + *patience < end ? now + *patience : end;
+  epact_letter *letter = next_letter(worker, until);
+  if (letter) return take_letter(worker, letter);
+  if (epact_now() < until || until >= end || !worker->process->net) return EPACT_OK;
+  if (*patience < MOST_PATIENCE_SECONDS) *patience *= 2;
+  return epact_client_resend(&worker->client);
+}
+
 /* Until no shard owes an answer. */
 static int await_answers(epact_worker *worker, const char *table)
 {
-  double end = epact_now() + worker->process->timeout;
+  double end = epact_now() + worker->process->timeout, patience = PATIENCE_SECONDS;
   int code, shard;
   while (!(code = check(worker)) && (shard = waiting_shard(&worker->client)) >= 0) {
-    epact_letter *letter = next_letter(worker, end);
-    if (letter && (code = take_letter(worker, letter))) return code;
-    if (!letter && epact_now() >= end) {
+    if (epact_now() >= end) {
       return epact_fail(EPACT_E_TIMEOUT, "%s%s%swaited %g s for the shard of rank %d", table ? "table '" : "",
                         table ? table : "", table ? "': " : "", worker->process->timeout, shard);
     }
+    if ((code = take_next_letter(worker, end, &patience))) return code;
   }
   if (code == EPACT_E_STOPPED)
     return epact_fail_waiting(code, table, "the shard of rank", waiting_shard(&worker->client));
@@ -100,20 +113,34 @@ static int take_letters(epact_worker *worker)
 {
   epact_letter *letter;
   int code = EPACT_OK;
-  if (worker->client.shards == 1) return EPACT_OK;
+  if (!epact_client_unacknowledged(&worker->client)) return EPACT_OK;
   while (!code && (letter = next_letter(worker, 0))) code = take_letter(worker, letter);
+  return code;
+}
+
+/* A worker far ahead of the others' clocks, or of a cut, waits until its batches are applied. */
+static int await_room(epact_worker *worker)
+{
+  epact_process *process = worker->process;
+  double end = epact_now() + process->timeout, patience = PATIENCE_SECONDS;
+  int code = EPACT_OK, shard;
+  while (!code && (shard = epact_client_congested(&worker->client)) >= 0 && !(code = check(worker))) {
+    if (epact_now() >= end) {
+      return epact_fail(EPACT_E_TIMEOUT, "waited %g s for the shard of rank %d to apply clock %" PRId64,
+                        process->timeout, shard, worker->client.link[shard].acknowledged);
+    }
+    code = take_next_letter(worker, end, &patience);
+  }
   return code;
 }
 
 int epact_worker_settle(epact_worker *worker, double end)
 {
-  int code = EPACT_OK;
+  double patience = PATIENCE_SECONDS;
+  int code = take_letters(worker);
   while (!code && epact_client_unacknowledged(&worker->client) > 0 && !(code = check(worker))) {
-    epact_letter *letter = next_letter(worker, end);
-    if (letter)
-      code = take_letter(worker, letter);
-    else if (epact_now() >= end)
-      return EPACT_E_AGAIN;
+    if (epact_now() >= end) return EPACT_E_AGAIN;
+    code = take_next_letter(worker, end, &patience);
   }
   return code;
 }
@@ -124,8 +151,9 @@ int epact_worker_clock(epact_worker *worker)
 {
   int code = check(worker);
   if (!code && worker->client.finished) code = epact_fail(EPACT_E_MISUSE, "the worker has finished");
-  if (!code) code = epact_client_clock(&worker->client, false);
   if (!code) code = take_letters(worker);
+  if (!code) code = await_room(worker);
+  if (!code) code = epact_client_clock(&worker->client, false);
   return code ? code : check(worker);
 }
 
@@ -230,8 +258,9 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   bool present = at != EPACT_NO_INDEX && at < master->version_capacity;
   uint64_t version = present ? master->version[at] + 1 : 1; /* 0: the copy is no copy */
   epact_cached *copy = &table->cached[index];
+  bool staged = table->client->link[shard->rank].batches > 0; /* own batches that are not in the master copy */
   bool logged = copy->logged || table->log.entries;
-  if (copy->valid_before && copy->version == version && !logged) {
+  if (copy->valid_before && copy->version == version && !logged && !staged) {
     epact_table_renew(table, index, shard->minimum);
     return EPACT_OK;
   }
@@ -240,7 +269,12 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   const void *values = !cells && present ? epact_store_values(&master->store, at) : NULL;
   if (!cells && !present) memset(epact_store_values(&table->cache, index), 0, table->cache.row_bytes);
   table->stats.fetches++;
-  return epact_table_install(table, index, row, values, cells, shard->minimum, version);
+  int code = epact_table_install(table, index, row, values, cells, shard->minimum, version);
+  if (!code && staged) {
+    code = epact_client_overlay(table, shard->rank, shard->slot[table->client->slot].applied, index, row);
+    copy->version = 0; /* the sum is not the master's */
+  }
+  return code;
 }
 
 static bool is_fresh(const epact_table *table, int64_t row)

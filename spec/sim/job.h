@@ -48,12 +48,13 @@ typedef enum {
   PLANT_FINAL,        /* a batch claims to be a worker's last one */
   PLANT_UNORDERED,    /* a deterministic shard applies batches as they come */
   PLANT_ORDER,        /* ... clock by clock, but not always in the workers' order */
+  PLANT_CUT,          /* a cut is taken when the first batch beyond it comes */
   PLANTS
 } plant_kind;
 static const char *const plant_name[PLANTS] = { "none",      "need",      "stamp",       "early-ack",    "forget",
                                                 "twice",     "gap",       "no-overlay",  "overlay-more", "old-answer",
                                                 "floor",     "feed-skip", "feed-repeat", "torn",         "final",
-                                                "unordered", "order" };
+                                                "unordered", "order",     "cut" };
 
 typedef struct {
   int32_t workers, tables, shards;
@@ -64,6 +65,7 @@ typedef struct {
   bool resend;   /* clients repeat themselves; always when frames get lost */
   double lose, repeat, linger;
   int64_t delay, patience, heal; /* ticks: usual delay, between resends, end of all trouble */
+  int64_t cut_every;             /* clocks; 0: no cuts */
 } job_settings;
 
 typedef struct {
@@ -105,7 +107,7 @@ typedef struct {
 } sim_worker;
 
 typedef struct {
-  int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused;
+  int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused, cuts;
 } job_counts;
 
 struct job {

@@ -34,6 +34,7 @@ static void draw_program(job *j, uint64_t seed)
   o->deterministic = chance(&rng, 0.25);
   o->workers = (int32_t)between(&rng, 1, 6);
   o->tables = (int32_t)between(&rng, 1, MAX_TABLES);
+  o->cut_every = chance(&rng, 0.5) ? between(&rng, 1, 7) : 0;
   o->hostile = !o->deterministic && chance(&rng, 0.3);
   o->anarchy = o->hostile && chance(&rng, 0.4);
   if (o->hostile) o->workers++;
@@ -101,7 +102,10 @@ static bool open_job(job *j)
   job_settings *o = &j->settings;
   bool ordered = o->deterministic && j->plant != PLANT_UNORDERED;
   int code = EPACT_OK;
-  for (int s = 0; s < o->shards && !code; s++) code = epact_shard_init(&j->shard[s], s, o->shards, o->workers, ordered);
+  for (int s = 0; s < o->shards && !code; s++) {
+    code = epact_shard_init(&j->shard[s], s, o->shards, o->workers, ordered);
+    if (!code) epact_shard_begin(&j->shard[s], 0, o->cut_every);
+  }
   for (int q = 0; q < o->workers && !code; q++) {
     epact_outbox outbox = { emit_from_client, &j->worker[q] };
     code = epact_client_init(&j->worker[q].client, q, o->workers, o->shards, -1, outbox);
@@ -138,6 +142,17 @@ static void swap_slots(epact_shard *shard)
   shard->slot[1] = first;
 }
 
+static void pass_cuts(job *j, int s)
+{
+  epact_outbox outbox = { emit_from_shard, j };
+  while (epact_shard_at_cut(&j->shard[s]) && !failed(j)) {
+    TRACE(j, "cut of shard %d at clock %" PRId64, s, j->shard[s].cut);
+    check_cut(j, s);
+    if (epact_shard_pass_cut(&j->shard[s], &outbox)) violate(j, "a shard failed: %s", epact_error_message());
+    check_shard(j, s);
+  }
+}
+
 static void deliver_to_shard(job *j, epact_message *m)
 {
   epact_outbox outbox = { emit_from_shard, j };
@@ -145,10 +160,15 @@ static void deliver_to_shard(job *j, epact_message *m)
   plant_at_shard(j, m, &torn);
   bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
               chance(&j->network, 0.5);
-  if (swap) swap_slots(&j->shard[m->shard]);
-  if (epact_shard_step(&j->shard[m->shard], m, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
-  if (swap) swap_slots(&j->shard[m->shard]);
+  epact_shard *shard = &j->shard[m->shard];
+  bool early = j->plant == PLANT_CUT && m->kind == EPACT_M_BATCH && m->clock >= shard->cut;
+  if (early) shard->cut = EPACT_FOREVER;
+  if (swap) swap_slots(shard);
+  if (epact_shard_step(shard, m, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
+  if (swap) swap_slots(shard);
   check_shard(j, m->shard);
+  if (early) check_cut(j, m->shard);
+  pass_cuts(j, m->shard);
 }
 
 static void deliver_to_client(job *j, epact_message *m)
@@ -279,6 +299,7 @@ static void add_counts(job_counts *sum, const job_counts *more)
   sum->barriers += more->barriers;
   sum->mutated += more->mutated;
   sum->refused += more->refused;
+  sum->cuts += more->cuts;
 }
 
 /* A deterministic job runs over two networks. Returns whether all invariants held. */
@@ -314,9 +335,9 @@ static int run_seeds(const options *o)
   }
   printf("%" PRIu64 " seeds, %" PRId64 " events, %" PRId64 " messages (%" PRId64 " lost, %" PRId64
          " repeated), %" PRId64 " reads of %" PRId64 " rows, %" PRId64 " changes, %" PRId64 " barriers, %" PRId64
-         " hostile frames (%" PRId64 " refused)\n",
+         " hostile frames (%" PRId64 " refused), %" PRId64 " cuts\n",
          seed - o->first, sum.steps, sum.messages, sum.lost, sum.repeated, sum.reads, sum.rows, sum.changes,
-         sum.barriers, sum.mutated, sum.refused);
+         sum.barriers, sum.mutated, sum.refused, sum.cuts);
   free(j);
   free(model);
   return o->plant ? held : !held;
