@@ -37,7 +37,9 @@ enum {
   EPACT_E_LIMIT = -18,      /* a documented limit was exceeded */
   EPACT_E_DIVERGED = -19,   /* an algorithm left the finite numbers */
   EPACT_E_LOST = -21,       /* a process of the job gives no sign of life */
-  EPACT_E_SYSTEM = -20      /* a call of the operating system failed */
+  EPACT_E_SYSTEM = -20,     /* a call of the operating system failed */
+  EPACT_E_DISK = -22,       /* what must last could not be written, synced or read back */
+  EPACT_E_NO_FILE = -23     /* a file of ours that should be there is not */
 };
 
 /** The sentence of this thread's last failure ("" when there was none). */
