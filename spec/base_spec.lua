@@ -195,7 +195,7 @@ describe("an error", function()
       assert.equal("E_UNKNOWN", ffi.string(C.epact_error_name(code)))
     end
     local seen = {}
-    for code = 0, C.EPACT_E_NO_FILE, -1 do
+    for code = 0, C.EPACT_E_SNAPSHOT, -1 do
       local name = ffi.string(C.epact_error_name(code))
       assert.is_nil(seen[name])
       seen[name] = true

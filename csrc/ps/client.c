@@ -20,6 +20,12 @@ int epact_client_init(epact_client *client, int slot, int slots, int shards, int
   return client->link ? EPACT_OK : EPACT_E_NOMEM;
 }
 
+void epact_client_begin(epact_client *client, int64_t clock)
+{
+  client->clock = clock;
+  for (int s = 0; s < client->shards; s++) client->link[s].acknowledged = clock;
+}
+
 static void free_table(epact_table *table)
 {
   epact_table_drop_changes(table);

@@ -82,6 +82,8 @@ struct epact_client {
 
 int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox);
 void epact_client_free(epact_client *client);
+/** Before the first table: the worker begins at this clock. */
+void epact_client_begin(epact_client *client, int64_t clock);
 
 /** The id of the table of that name: every process computes the same. */
 uint32_t epact_table_id(const char *name);

@@ -25,6 +25,15 @@ typedef enum {
   EPACT_M_MEMBERS,   /* from rank 0: text = "workers endpoint\n" for every rank */
   EPACT_M_STOP,      /* text = reason */
   EPACT_M_HEARTBEAT, /* nothing but a sign of life */
+  EPACT_M_SAVED,     /* to rank 0: the sender's part of the snapshot at `clock` is on disk (cursor bytes with the
+                        checksum `table`), or was not made (code, text); final: its journal holds clocks < `clock` */
+  EPACT_M_DURABLE,   /* from rank 0: a loss of all processes costs nothing before `clock`; files of clocks before
+                        `cursor` are not needed any more */
+  /* in files only */
+  EPACT_M_PART,   /* begins a part: clock, request = shards, slot = workers of the job */
+  EPACT_M_STATE,  /* blob: what the worker in `slot` keeps for itself, at `clock` */
+  EPACT_M_SYNCED, /* in a journal: all before byte `cursor` was synced */
+  EPACT_M_END,    /* ends a part: cursor = records before it */
   EPACT_M_KINDS
 } epact_message_kind;
 
@@ -50,6 +59,8 @@ typedef struct {
   const epact_section *section;
   const epact_schema *schema; /* CREATE */
   const char *text;           /* CREATE, REFUSED, ...; never NULL after decoding */
+  const void *blob;           /* STATE */
+  size_t blob_bytes;
 } epact_message;
 
 /* Where a step puts the messages it makes; consumed before emit returns. */

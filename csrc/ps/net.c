@@ -3,6 +3,8 @@
  * wake it through a pipe. Routing ids are not used: a frame says who sent it. */
 #include "net.h"
 
+#include "keep.h"
+
 #include "../base/internal.h"
 
 #include <errno.h>
@@ -155,7 +157,8 @@ void epact_letter_free(epact_letter *letter)
 
 /* ---- opening ---- */
 
-int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers)
+int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers,
+                   struct epact_beginning *begin)
 {
   if (!epact_endpoint_is_local(options->root)) {
     return epact_fail(EPACT_E_MISUSE, "the root address must be ipc:// or tcp:// on the loopback, got %s",
@@ -168,6 +171,8 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
   net->size = options->size;
   net->job = options->job;
   net->deterministic = options->deterministic != 0;
+  net->snapshot_every = options->snapshots ? options->snapshot_every : 0;
+  net->begin = begin;
   net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;
   net->queue_end = &net->queue;
@@ -216,6 +221,8 @@ static void take_frame(epact_net *net, epact_letter *letter)
   epact_liveness_heard(net, m->sender);
   if (m->kind == EPACT_M_STOP) {
     epact_process_stop_here(process, m->text, false);
+  } else if (m->kind == EPACT_M_SAVED || m->kind == EPACT_M_DURABLE) {
+    if (process->keep) epact_keep_take(process->keep, m);
   } else if (m->kind == EPACT_M_REGISTER || m->kind == EPACT_M_MEMBERS || m->kind == EPACT_M_HEARTBEAT) {
     /* a registration sent twice, or a sign of life */
   } else if (!belongs(process, m)) {

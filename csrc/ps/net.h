@@ -21,6 +21,8 @@ struct epact_net {
   int (*interrupted)(void); /* ... or until this is negative; NULL: never */
   uint64_t job;
   bool deterministic;
+  int64_t snapshot_every;                 /* 0: none */
+  struct epact_beginning *begin;          /* rank 0 tells it, the others hear it */
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */
   epact_letter *early, **early_end;       /* came before this process knew the members */

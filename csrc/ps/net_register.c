@@ -2,8 +2,11 @@
  * known to all; when all have come, rank 0 tells everyone's. */
 #include "net.h"
 
+#include "keep.h"
+
 #include "../base/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +52,12 @@ static int take_registration(epact_net *net, const epact_message *m, int32_t *wo
   workers[m->shard] = m->slot;
   snprintf(net->endpoint[m->shard], EPACT_ENDPOINT_BYTES, "%s", m->text);
   int code = epact_net_connect(net, m->shard);
-  if (code || m->final == net->deterministic) return code;
+  if (code) return code;
+  if (m->cursor != net->snapshot_every) {
+    return epact_fail(EPACT_E_JOB, "rank 0 takes a snapshot every %" PRId64 " clocks (0: none), rank %d every %" PRId64,
+                      net->snapshot_every, m->shard, m->cursor);
+  }
+  if (m->final == net->deterministic) return EPACT_OK;
   return epact_fail(EPACT_E_JOB, "rank 0 is%s deterministic, rank %d is%s", net->deterministic ? "" : " not", m->shard,
                     m->final ? "" : " not");
 }
@@ -64,7 +72,13 @@ static int announce_members(epact_net *net, const int32_t *workers)
   }
   int code = EPACT_OK;
   for (int rank = 1; rank < net->size && !code; rank++) {
-    epact_message members = { .kind = EPACT_M_MEMBERS, .shard = net->rank, .slot = -1, .text = text };
+    epact_message members = { .kind = EPACT_M_MEMBERS,
+                              .shard = net->rank,
+                              .slot = -1,
+                              .applied = (int64_t)net->begin->run,
+                              .cursor = net->begin->snapshot,
+                              .clock = net->begin->clock,
+                              .text = text };
     code = epact_net_send_now(net, rank, &members);
   }
   free(text);
@@ -72,15 +86,20 @@ static int announce_members(epact_net *net, const int32_t *workers)
 }
 
 /* Nobody waits for a job that cannot begin. */
-static void call_off(epact_net *net)
+void epact_net_call_off(epact_net *net)
 {
   char reason[512];
+  int cause = epact_error_code();
   snprintf(reason, sizeof reason, "%s", epact_error_message());
-  for (int rank = 1; rank < net->size; rank++) {
+  for (int rank = 0; net->dealer && rank < net->size; rank++) {
     epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
-    if (net->dealer[rank]) epact_net_send_now(net, rank, &stop);
+    if (!net->dealer[rank]) continue;
+    if (net->started)
+      epact_net_send(net, rank, &stop);
+    else
+      epact_net_send_now(net, rank, &stop);
   }
-  epact_fail(EPACT_E_JOB, "%s", reason);
+  epact_fail(cause, "%s", reason);
 }
 
 static int gather_members(epact_net *net, int32_t *workers, double end)
@@ -98,10 +117,7 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
     if (!letter) continue;
     int code = take_registration(net, &letter->decoded.message, workers);
     epact_letter_free(letter);
-    if (code) {
-      call_off(net);
-      return code;
-    }
+    if (code) return code;
   }
   return announce_members(net, workers);
 }
@@ -136,6 +152,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
       epact_message self = { .kind = EPACT_M_REGISTER,
                              .shard = net->rank,
                              .slot = own_workers,
+                             .cursor = net->snapshot_every,
                              .final = net->deterministic,
                              .text = net->endpoint[net->rank] };
       int code = epact_net_send_now(net, 0, &self);
@@ -158,7 +175,9 @@ static int register_self(epact_net *net, int32_t *workers, double end)
       net->early_end = &letter->next;
       continue;
     }
-    int code = take_members(net, letter->decoded.message.text, workers);
+    const epact_message *m = &letter->decoded.message;
+    *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock };
+    int code = take_members(net, m->text, workers);
     epact_letter_free(letter);
     return code;
   }

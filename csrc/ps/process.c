@@ -1,6 +1,8 @@
 /* A process's part in a job: stepping the shard under its lock, waiting, stopping, shared memory. */
 #include "process.h"
 
+#include "keep.h"
+
 #include "../base/internal.h"
 
 #include <errno.h>
@@ -14,7 +16,7 @@
 #define SLICE_SECONDS 0.1 /* a wait looks up this often */
 #define MAX_WORKERS 4096
 
-static void init_condition(pthread_cond_t *condition)
+void epact_condition_init(pthread_cond_t *condition)
 {
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
@@ -90,6 +92,10 @@ int epact_process_step(epact_process *process, epact_worker *caller, const epact
   pthread_rwlock_wrlock(&process->shard_lock);
   int64_t before = process->shard.minimum;
   int code = epact_shard_step(&process->shard, message, &outbox);
+  while (!code && epact_shard_at_cut(&process->shard)) {
+    epact_keep_cut(process->keep, &process->shard);
+    code = epact_shard_pass_cut(&process->shard, &outbox);
+  }
   int64_t after = process->shard.minimum;
   pthread_rwlock_unlock(&process->shard_lock);
   if (after > before) publish_minimum(process, after);
@@ -171,6 +177,11 @@ const char *epact_process_stopped(epact_process *process)
   return atomic_load(&process->stopped) ? process->reason : NULL;
 }
 
+int64_t epact_process_durable(epact_process *process)
+{
+  return process->keep ? epact_keep_durable(process->keep) : 0;
+}
+
 static int settle_workers(epact_process *process, double end)
 {
   int code = EPACT_OK;
@@ -195,7 +206,8 @@ int epact_process_drain(epact_process *process, double seconds)
   pthread_mutex_unlock(&process->advance_lock);
   if (code) return code;
   if (atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
-  return settle_workers(process, end);
+  if ((code = settle_workers(process, end))) return code;
+  return process->keep && !epact_keep_is_settled(process->keep) ? EPACT_E_AGAIN : EPACT_OK;
 }
 
 /* ---- a worker's side ---- */
@@ -228,6 +240,9 @@ static int check_options(const epact_process_options *o)
   }
   if (o->workers < 1 || o->workers > MAX_WORKERS) {
     return epact_fail(EPACT_E_MISUSE, "workers must be 1 .. %d, got %d", MAX_WORKERS, o->workers);
+  }
+  if (o->snapshots && (o->snapshot_every < 1 || o->snapshot_every > INT32_MAX)) {
+    return epact_fail(EPACT_E_MISUSE, "snapshots are taken every 1 .. 2^31-1 clocks, got %" PRId64, o->snapshot_every);
   }
   if (o->size > 1 && (!o->root || !*o->root)) {
     return epact_fail(EPACT_E_MISUSE, "a job of %d processes needs the address of rank 0 (EPACT_ROOT)", o->size);
@@ -263,11 +278,12 @@ static int open_workers(epact_process *process)
     worker->local = i;
     worker->inbox_end = &worker->inbox;
     pthread_mutex_init(&worker->inbox_lock, NULL);
-    init_condition(&worker->inbox_filled);
+    epact_condition_init(&worker->inbox_filled);
     epact_outbox outbox = { worker_emit, worker };
     int code = epact_client_init(&worker->client, process->first_slot + i, process->slots, process->size, process->rank,
                                  outbox);
     if (code) return code;
+    epact_client_begin(&worker->client, atomic_load(&process->minimum));
   }
   return EPACT_OK;
 }
@@ -291,16 +307,25 @@ epact_process *epact_process_open(const epact_process_options *options)
   pthread_mutex_init(&process->advance_lock, NULL);
   pthread_mutex_init(&process->stop_lock, NULL);
   pthread_mutex_init(&process->shared_lock, NULL);
-  init_condition(&process->advanced);
+  epact_condition_init(&process->advanced);
   workers[process->rank] = process->workers;
-  int code = process->size > 1 ? epact_net_open(&process->net, options, workers) : EPACT_OK;
+  epact_beginning begin = { 0, -1, 0 };
+  int code = options->snapshots ? epact_keep_open(&process->keep, options, &begin) : EPACT_OK;
+  if (!code && process->size > 1) code = epact_net_open(&process->net, options, workers, &begin);
   if (!code) code = lay_out_slots(process, workers);
   if (!code)
     code = epact_shard_init(&process->shard, process->rank, process->size, process->slots, process->deterministic);
-  if (!code) code = open_workers(process);
+  if (!code) {
+    epact_shard_begin(&process->shard, begin.clock, process->keep ? options->snapshot_every : 0);
+    atomic_store(&process->minimum, begin.clock);
+    code = open_workers(process);
+  }
+  if (!code && process->keep) code = epact_keep_load(process->keep, process, &begin);
   if (!code && process->net) code = epact_net_start(process->net, process, options->lease);
+  if (!code && process->keep) code = epact_keep_start(process->keep);
   free(workers);
-  if (code) {
+  if (code) { /* the others must not wait for a process that cannot begin */
+    if (process->net) epact_net_call_off(process->net);
     epact_process_close(process);
     return NULL;
   }
@@ -317,6 +342,7 @@ static void close_worker(epact_worker *worker)
     free(letter);
   }
   epact_client_free(&worker->client);
+  free(worker->restored);
   pthread_mutex_destroy(&worker->inbox_lock);
   pthread_cond_destroy(&worker->inbox_filled);
 }
@@ -324,10 +350,12 @@ static void close_worker(epact_worker *worker)
 void epact_process_close(epact_process *process)
 {
   if (!process) return;
+  if (process->keep) epact_keep_finish(process->keep);
   epact_net_close(process->net);
   for (int i = 0; process->worker && i < process->workers; i++) {
     if (process->worker[i].process) close_worker(&process->worker[i]);
   }
+  epact_keep_close(process->keep);
   if (process->shard.slot) epact_shard_free(&process->shard);
   while (process->shared) {
     epact_shared_block *block = process->shared;

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 
 typedef struct epact_net epact_net;
+typedef struct epact_keep epact_keep;
+struct epact_beginning;
 
 /* An answer from another process: decoded, with the frame it points into. */
 typedef struct epact_letter {
@@ -26,6 +28,9 @@ struct epact_worker {
   int local;
   epact_client client;
   int failure; /* of a step that was made inside emit */
+  bool keeps_state, must_save;
+  char *restored; /* its state in the snapshot this job began with */
+  size_t restored_bytes;
   pthread_mutex_t inbox_lock;
   pthread_cond_t inbox_filled;
   epact_letter *inbox, **inbox_end;
@@ -44,7 +49,8 @@ struct epact_process {
   double timeout;
   bool deterministic;
   epact_worker *worker;
-  epact_net *net; /* NULL when size is 1 */
+  epact_net *net;   /* NULL when size is 1 */
+  epact_keep *keep; /* NULL without snapshots */
 
   pthread_rwlock_t shard_lock;
   epact_shard shard;
@@ -61,6 +67,8 @@ struct epact_process {
   epact_shared_block *shared;
 };
 
+/** A condition whose deadlines are of epact_deadline_after. */
+void epact_condition_init(pthread_cond_t *condition);
 /** One step of this process's shard. Answers go to `caller` at once, to other workers by their inbox,
  * to other processes by the net. */
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
@@ -80,11 +88,14 @@ void epact_worker_post(epact_worker *worker, epact_letter *letter);
 /* net.c */
 /** Registers with rank 0 and learns every process's endpoint and number of workers, which go to
  * workers[0 .. size-1]. */
-int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers);
+int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers,
+                   struct epact_beginning *begin);
 /** Starts the thread that moves frames. lease: seconds without a sign of life after which a process is lost. */
 int epact_net_start(epact_net *net, epact_process *process, double lease);
 /** Queues a message for a process; may be called by any thread. */
 int epact_net_send(epact_net *net, int rank, const epact_message *message);
+/** Tells the processes that are known why this one cannot begin: the last error, which stays. */
+void epact_net_call_off(epact_net *net);
 /** Sends what is queued, ends the thread, closes the sockets. NULL is ignored. */
 void epact_net_close(epact_net *net);
 

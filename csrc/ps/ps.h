@@ -32,14 +32,24 @@ typedef struct epact_process epact_process;
 typedef struct epact_worker epact_worker;
 typedef struct epact_table epact_table;
 
+enum { EPACT_RESUME = 1, EPACT_RESUME_IF_ANY = 2 };
+
 typedef struct {
-  int32_t rank, size;       /* this process among the job's processes */
-  int32_t workers;          /* of this process */
-  int32_t deterministic;    /* increments are applied clock by clock, in worker order */
-  uint64_t job;             /* must be the same in all processes, and differ from other jobs' */
-  double timeout;           /* seconds a wait may last before it is an error; <= 0: 300 */
-  double lease;             /* seconds after which a process that gives no sign of life is lost; <= 0: 10 */
-  const char *root;         /* endpoint of rank 0 (tcp:// or ipc://); unused when size is 1 */
+  int32_t rank, size;    /* this process among the job's processes */
+  int32_t workers;       /* of this process */
+  int32_t deterministic; /* increments are applied clock by clock, in worker order */
+  uint64_t job;          /* must be the same in all processes, and differ from other jobs' */
+  double timeout;        /* seconds a wait may last before it is an error; <= 0: 300 */
+  double lease;          /* seconds after which a process that gives no sign of life is lost; <= 0: 10 */
+  const char *root;      /* endpoint of rank 0 (tcp:// or ipc://); unused when size is 1 */
+  /* Snapshots: every `snapshot_every` clocks into the folder `snapshots` (NULL: none), which all processes reach.
+   * journal: what is applied between them is kept there, too. resume: 0 begins anew, in a folder without a snapshot;
+   * EPACT_RESUME goes on from the snapshot at `resume_clock` (< 0: the newest); EPACT_RESUME_IF_ANY begins anew when
+   * there is none. */
+  const char *snapshots;
+  int64_t snapshot_every;
+  int32_t journal, resume;
+  int64_t resume_clock;
   int (*interrupted)(void); /* asked while waiting for other processes to come: a negative code, with its
                                sentence, gives up. NULL: never */
 } epact_process_options;
@@ -77,6 +87,17 @@ EPACT_API int epact_worker_clock(epact_worker *worker);
 /** clock(), then waits until every worker has come as far; later reads see all of it. Every worker
  * must call it at the same clock. */
 EPACT_API int epact_worker_barrier(epact_worker *worker);
+/** This worker keeps a state of its own, which is saved with the snapshots: to be said before its first clock. The
+ * state it had in the snapshot this job began with, or NULL (*bytes = 0) when there is none; lent as long as the
+ * worker. */
+EPACT_API const void *epact_worker_keep_state(epact_worker *worker, size_t *bytes);
+/** Nonzero after a clock whose end is in a snapshot (or journal) that this worker's state belongs to: it must then call
+ * epact_worker_save before its next clock. */
+EPACT_API int epact_worker_saves(const epact_worker *worker);
+/** Its state now, which is copied. */
+EPACT_API int epact_worker_save(epact_worker *worker, const void *state, size_t bytes);
+/** What is tagged < this would survive the loss of all processes now. 0 without snapshots. */
+EPACT_API int64_t epact_process_durable(epact_process *process);
 /** Publishes what is left; from then on nobody waits for this worker. Idempotent. */
 EPACT_API int epact_worker_finish(epact_worker *worker);
 /** Nonzero once the job is stopped or interrupted: a long computation may ask now and then. */

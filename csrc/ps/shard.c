@@ -252,7 +252,8 @@ static int check_batch(epact_shard *shard, const epact_message *batch)
 }
 
 /* All that can fail comes first; then every table is changed. */
-static int apply_batch(epact_shard *shard, int slot, int64_t clock, int sections, const epact_section *section)
+static int apply_batch(epact_shard *shard, int slot, int64_t clock, bool final, int sections,
+                       const epact_section *section)
 {
   int code = EPACT_OK;
   for (int i = 0; i < sections && !code; i++) {
@@ -261,6 +262,17 @@ static int apply_batch(epact_shard *shard, int slot, int64_t clock, int sections
   if (code) {
     for (int i = 0; i < sections; i++) epact_shard_table_forget(epact_shard_find_table(shard, section[i].table));
     return code;
+  }
+  if (shard->keep) {
+    epact_message batch = { .kind = EPACT_M_BATCH,
+                            .shard = shard->rank,
+                            .slot = slot,
+                            .clock = clock,
+                            .final = final,
+                            .sections = sections,
+                            .section = section,
+                            .text = "" };
+    shard->keep(shard->keeper, &batch);
   }
   shard->version++;
   for (int i = 0; i < sections; i++) {
@@ -306,7 +318,7 @@ static int apply_first_staged(epact_shard *shard, int s)
 {
   epact_slot *slot = &shard->slot[s];
   epact_staged first = slot->staged[0];
-  int code = apply_batch(shard, s, first.clock, first.batch->sections, first.batch->section);
+  int code = apply_batch(shard, s, first.clock, first.final, first.batch->sections, first.batch->section);
   if (code) return code;
   memmove(slot->staged, slot->staged + 1, (size_t)(slot->staged_count - 1) * sizeof *slot->staged);
   slot->staged_count--;
@@ -397,7 +409,7 @@ static int accept_batch(epact_shard *shard, const epact_message *message)
     if ((code = stage(slot, message))) return code;
     count_received(slot);
   } else {
-    code = apply_batch(shard, message->slot, message->clock, message->sections, message->section);
+    code = apply_batch(shard, message->slot, message->clock, message->final, message->sections, message->section);
     if (code) return code;
     slot->received = message->clock;
     slot->finishing = message->final;
@@ -429,6 +441,19 @@ static int take_batch(epact_shard *shard, const epact_message *message, const ep
 
 /* ---- tables ---- */
 
+epact_shard_table *epact_shard_make_table(epact_shard *shard, const char *name, const epact_schema *schema)
+{
+  if (epact_grow(&shard->table, (size_t)shard->tables + 1, sizeof *shard->table)) return NULL;
+  /* A store in one piece wastes pages when the rows are dealt to several shards. */
+  epact_shard_table *table = epact_shard_table_new(name, schema, shard->slots, shard->shards == 1);
+  if (!table) return NULL;
+  for (int s = 0; s < shard->slots; s++) {
+    if (shard->slot[s].applied == EPACT_FOREVER) table->cursor[s] = EPACT_FOREVER;
+  }
+  shard->table[shard->tables++] = table;
+  return table;
+}
+
 static int take_create(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
 {
   epact_shard_table *table = epact_shard_find_table(shard, message->schema->id);
@@ -444,15 +469,9 @@ static int take_create(epact_shard *shard, const epact_message *message, const e
     return refuse(shard, message, code, outbox);
   }
   if (!table) {
-    int code = epact_grow(&shard->table, (size_t)shard->tables + 1, sizeof *shard->table);
-    if (code) return code;
-    /* A store in one piece wastes pages when the rows are dealt to several shards. */
-    table = epact_shard_table_new(message->text, message->schema, shard->slots, shard->shards == 1);
-    if (!table) return EPACT_E_NOMEM;
-    for (int s = 0; s < shard->slots; s++) {
-      if (shard->slot[s].applied == EPACT_FOREVER) table->cursor[s] = EPACT_FOREVER;
-    }
-    shard->table[shard->tables++] = table;
+    table = epact_shard_make_table(shard, message->text, message->schema);
+    if (!table) return epact_error_code();
+    if (shard->keep) shard->keep(shard->keeper, message);
   }
   epact_message created = answer_to(shard, message, EPACT_M_CREATED);
   outbox->emit(outbox->context, &created);

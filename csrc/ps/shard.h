@@ -67,6 +67,10 @@ typedef struct {
   int32_t tables;
   epact_parked *parked;
   int32_t parked_count, parked_capacity;
+  /* Told of every table made and every batch, before it is applied; NULL: nobody. Must not fail: what it cannot
+   * keep it reports elsewhere. */
+  void (*keep)(void *keeper, const epact_message *message);
+  void *keeper;
   int64_t duplicates, refused; /* counted: batches seen again, messages refused */
   char *gathered;              /* an answer being put together */
   size_t gathered_bytes;
@@ -91,6 +95,8 @@ int epact_shard_pass_cut(epact_shard *shard, const epact_outbox *outbox);
  * what is wrong with a message is answered with REFUSED and counted. */
 int epact_shard_step(epact_shard *shard, const epact_message *message, const epact_outbox *outbox);
 
+/** A new table; NULL when memory is short. */
+epact_shard_table *epact_shard_make_table(epact_shard *shard, const char *name, const epact_schema *schema);
 /** NULL when there is none of that id. */
 epact_shard_table *epact_shard_find_table(const epact_shard *shard, uint32_t id);
 /** The slot that holds the minimum back (the first of them). */

@@ -86,17 +86,8 @@ int epact_shard_table_check(const epact_shard_table *table, const epact_section 
   return bad < 0 ? EPACT_OK : fail_nonfinite(table, s, bad);
 }
 
-int epact_shard_table_prepare(epact_shard_table *table, const epact_section *s)
+static int reserve_versions(epact_shard_table *table)
 {
-  for (int64_t i = 0; i < s->rows; i++) {
-    uint32_t index = epact_store_make(&table->store, s->row[i]);
-    if (index == EPACT_NO_INDEX) return EPACT_E_NOMEM;
-    if (table->schema.sparse) {
-      uint32_t cells = s->start[i + 1] - s->start[i];
-      int code = epact_sparse_row_reserve(&table->store.cells[index], s->type, cells);
-      if (code) return code;
-    }
-  }
   if (table->version_capacity < table->store.capacity) {
     uint32_t capacity = table->store.capacity;
     if (!table->version) { /* calloc: pages of rows never touched cost nothing */
@@ -109,9 +100,25 @@ int epact_shard_table_prepare(epact_shard_table *table, const epact_section *s)
     memset(table->version + table->version_capacity, 0, (capacity - table->version_capacity) * sizeof *table->version);
     table->version_capacity = capacity;
   }
+  return EPACT_OK;
+}
+
+int epact_shard_table_prepare(epact_shard_table *table, const epact_section *s)
+{
+  for (int64_t i = 0; i < s->rows; i++) {
+    uint32_t index = epact_store_make(&table->store, s->row[i]);
+    if (index == EPACT_NO_INDEX) return EPACT_E_NOMEM;
+    if (table->schema.sparse) {
+      uint32_t cells = s->start[i + 1] - s->start[i];
+      int reserved = epact_sparse_row_reserve(&table->store.cells[index], s->type, cells);
+      if (reserved) return reserved;
+    }
+  }
+  int code = reserve_versions(table);
+  if (code) return code;
   if (table->schema.changes && table->feed_count == table->feed_capacity) {
     int64_t capacity = table->feed_capacity ? table->feed_capacity * 2 : 16;
-    int code = epact_grow(&table->feed, (size_t)capacity, sizeof *table->feed);
+    code = epact_grow(&table->feed, (size_t)capacity, sizeof *table->feed);
     if (code) return code;
     table->feed_capacity = capacity;
   }
@@ -199,6 +206,40 @@ void epact_shard_feed_consumed(epact_shard_table *table, int slots, int slot, in
   memmove(table->feed, table->feed + drop, (size_t)(table->feed_count - drop) * sizeof *table->feed);
   table->feed_first += drop;
   table->feed_count -= drop;
+}
+
+static int check_rows(const epact_shard_table *table, const epact_section *s)
+{
+  bool good = s->table == table->schema.id && s->type == table->schema.type && s->cols == table->schema.cols &&
+              (s->start != NULL) == table->schema.sparse && (s->start || s->value || !s->rows);
+  for (int64_t i = 0; good && i < s->rows; i++) good = epact_schema_has_row(&table->schema, s->row[i]);
+  for (int64_t k = 0; good && s->start && k < epact_section_cells(s); k++) good = (int64_t)s->col[k] < s->cols;
+  return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "rows that do not fit table '%s'", table->name);
+}
+
+int epact_shard_table_put(epact_shard_table *table, const epact_section *s)
+{
+  size_t bytes = epact_type_bytes(s->type);
+  int code = check_rows(table, s);
+  for (int64_t i = 0; i < s->rows && !code; i++) {
+    uint32_t index = epact_store_make(&table->store, s->row[i]);
+    if (index == EPACT_NO_INDEX || (code = reserve_versions(table))) return EPACT_E_NOMEM;
+    table->version[index] = 1;
+    const char *value = s->value;
+    if (!table->schema.sparse) {
+      memcpy(epact_store_values(&table->store, index), value + (size_t)i * table->store.row_bytes,
+             table->store.row_bytes);
+      continue;
+    }
+    epact_sparse_row *cells = &table->store.cells[index];
+    epact_sparse_row_clear(cells);
+    if ((code = epact_sparse_row_reserve(cells, s->type, s->start[i + 1] - s->start[i]))) return code;
+    for (uint32_t k = s->start[i]; k < s->start[i + 1]; k++) { /* a sum with 0 would turn -0.0 into 0.0 */
+      epact_sparse_row_add(cells, s->type, s->col[k], value + k * bytes);
+      memcpy((char *)cells->value + epact_sparse_row_find(cells, s->col[k]) * bytes, value + k * bytes, bytes);
+    }
+  }
+  return code;
 }
 
 static size_t row_cells(const epact_shard_table *table, int64_t row)

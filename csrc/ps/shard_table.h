@@ -18,6 +18,8 @@ void epact_shard_table_apply(epact_shard_table *table, const epact_section *sect
 /** Undoes prepare, for a batch that is not applied after all. */
 void epact_shard_table_forget(epact_shard_table *table);
 
+/** Makes the rows of a section (checked here) what it says, bit for bit; for tables nobody reads yet. */
+int epact_shard_table_put(epact_shard_table *table, const epact_section *section);
 /** The contents of n rows (ids already checked) as a section in *buffer, which grows. */
 int epact_shard_table_gather(const epact_shard_table *table, int64_t n, const int64_t *row, char **buffer,
                              size_t *capacity, epact_section *out);

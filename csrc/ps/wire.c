@@ -46,6 +46,7 @@ static size_t payload_size(const epact_message *message)
     bytes += DESCRIPTOR_WORDS * sizeof(int64_t) + epact_section_bytes(&message->section[i]);
   }
   if (message->schema) bytes += DESCRIPTOR_WORDS * sizeof(int64_t);
+  if (message->kind == EPACT_M_STATE) return message->blob_bytes;
   if (!message->sections && message->text) bytes += strlen(message->text);
   return bytes;
 }
@@ -119,7 +120,10 @@ int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, s
   char *target = frame + head;
   if (message->schema) target = put_schema(message->schema, target);
   for (int i = 0; i < message->sections; i++) target = put_section(&message->section[i], target);
-  if (!message->sections && message->text) memcpy(target, message->text, strlen(message->text));
+  if (message->kind == EPACT_M_STATE) {
+    if (length) memcpy(target, message->blob, length);
+  } else if (!message->sections && message->text)
+    memcpy(target, message->text, strlen(message->text));
   *written = head + length;
   uint32_t crc = epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, *written - 12);
   memcpy(frame + 8, &crc, 4);
@@ -243,6 +247,11 @@ static int get_payload(const char *at, const char *end, epact_decoded *decoded)
     return code ? code : at == end ? EPACT_OK : epact_fail(EPACT_E_PROTO, "a frame goes on after its last section");
   }
   size_t length = (size_t)(end - at);
+  if (m->kind == EPACT_M_STATE) {
+    m->blob = at;
+    m->blob_bytes = length;
+    return EPACT_OK;
+  }
   if (memchr(at, 0, length) || (m->kind == EPACT_M_CREATE && (length < 1 || length > EPACT_MAX_NAME))) {
     return epact_fail(EPACT_E_PROTO, "a frame's text is malformed");
   }

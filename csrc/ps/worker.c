@@ -1,5 +1,5 @@
 /* What a worker thread calls: its clock, and reads that wait as long as the SSP rule demands. */
-#include "process.h"
+#include "keep.h"
 
 #include "../base/internal.h"
 
@@ -118,7 +118,7 @@ static int take_letters(epact_worker *worker)
   return code;
 }
 
-/* A worker far ahead of the others' clocks, or of a cut, waits until its batches are applied. */
+/* A worker far ahead of the others' clocks, of a cut or of the disk waits. */
 static int await_room(epact_worker *worker)
 {
   epact_process *process = worker->process;
@@ -130,6 +130,9 @@ static int await_room(epact_worker *worker)
                         process->timeout, shard, worker->client.link[shard].acknowledged);
     }
     code = take_next_letter(worker, end, &patience);
+  }
+  while (!code && process->keep && epact_keep_is_full(process->keep) && !(code = check(worker))) {
+    code = epact_keep_await_room(process->keep, end);
   }
   return code;
 }
@@ -147,14 +150,46 @@ int epact_worker_settle(epact_worker *worker, double end)
 
 /* ---- clock ---- */
 
+/* Told to the snapshots that wait for this worker; one with a state of its own says it with epact_worker_save. */
+static int pass_cut(epact_worker *worker)
+{
+  epact_keep *keep = worker->process->keep;
+  int64_t clock = worker->client.clock;
+  if (!keep || !epact_keep_wants(keep, clock, worker->keeps_state)) return EPACT_OK;
+  worker->must_save = worker->keeps_state;
+  return worker->keeps_state ? EPACT_OK : epact_keep_pass(keep, worker->local, clock, NULL, 0);
+}
+
 int epact_worker_clock(epact_worker *worker)
 {
   int code = check(worker);
+  if (!code && worker->must_save)
+    code = epact_fail(EPACT_E_MISUSE, "the worker's state at clock %" PRId64 " was not saved", worker->client.clock);
   if (!code && worker->client.finished) code = epact_fail(EPACT_E_MISUSE, "the worker has finished");
   if (!code) code = take_letters(worker);
   if (!code) code = await_room(worker);
   if (!code) code = epact_client_clock(&worker->client, false);
+  if (!code) code = pass_cut(worker);
   return code ? code : check(worker);
+}
+
+const void *epact_worker_keep_state(epact_worker *worker, size_t *bytes)
+{
+  worker->keeps_state = true;
+  *bytes = worker->restored_bytes;
+  return worker->restored;
+}
+
+int epact_worker_saves(const epact_worker *worker)
+{
+  return worker->must_save;
+}
+
+int epact_worker_save(epact_worker *worker, const void *state, size_t bytes)
+{
+  if (!worker->must_save) return EPACT_OK;
+  worker->must_save = false;
+  return epact_keep_pass(worker->process->keep, worker->local, worker->client.clock, state ? state : "", bytes);
 }
 
 int epact_worker_barrier(epact_worker *worker)
@@ -176,6 +211,8 @@ int epact_worker_finish(epact_worker *worker)
   if (worker->client.finished) return EPACT_OK;
   int code = check(worker);
   if (!code) code = epact_client_clock(&worker->client, true);
+  if (!code && worker->process->keep)
+    code = epact_keep_pass(worker->process->keep, worker->local, EPACT_FOREVER, NULL, 0);
   return code ? code : check(worker);
 }
 

@@ -26,7 +26,27 @@ local jobs = 0 -- of this process: part of the job's number, so that frames of a
 local known = {
   workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
   seed = { "integer", 0 }, timeout = { "positive", 300 }, lease = { "positive", 10 }, stats = { "boolean", false },
+  snapshot = { "table" }, resume = { "resume", false },
 }
+
+local known_snapshot = {
+  every = { "count", required = true }, dir = { "string", required = true },
+  durability = { { "snapshot", "journal" }, "snapshot" },
+}
+
+-- The fields of the C options that have to do with snapshots.
+local function snapshot_options(where, o, raw)
+  if not o.snapshot then
+    if o.resume then core.fail("%s: resume needs snapshot = { every = ..., dir = ... }", where) end
+    return
+  end
+  local snapshot = options.read(where .. ": snapshot", o.snapshot, known_snapshot)
+  raw.snapshots, raw.snapshot_every = snapshot.dir, snapshot.every
+  raw.journal = snapshot.durability == "journal" and 1 or 0
+  raw.resume_clock = type(o.resume) == "number" and o.resume or -1
+  raw.resume = o.resume == "if any" and C.EPACT_RESUME_IF_ANY or o.resume and C.EPACT_RESUME or 0
+  return snapshot -- owns the string that raw points to
+end
 
 local function open_process(where, o, place)
   jobs = jobs + 1
@@ -34,9 +54,11 @@ local function open_process(where, o, place)
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
     lease = o.lease, root = place.root, interrupted = C.epact_signals_pending })
+  local snapshot = snapshot_options(where, o, raw)
   C.epact_signals_watch(1)
   local process = C.epact_process_open(raw)
   C.epact_signals_watch(0)
+  o.snapshot = snapshot
   if process == nil then check(C.epact_error_code(), where) end
   return process
 end
@@ -64,7 +86,9 @@ function pool.start(where, given)
     check(C.epact_error_code(), where)
   end
   self.process = process
-  self.address, self.options = {}, { staleness = o.staleness, seed = o.seed, process = core.address(process) }
+  self.address = {}
+  self.options = { staleness = o.staleness, seed = o.seed, process = core.address(process),
+    snapshots = o.snapshot ~= nil }
   for i = 0, o.workers - 1 do self.address[i] = core.address(C.epact_process_worker(process, i)) end
   self.guard = newproxy(true) -- a pool that was dropped without close() still ends its threads
   getmetatable(self.guard).__gc = function()

@@ -21,6 +21,17 @@ function methods:normal() return C.epact_rng_normal(self) end
 --- As if `draws` numbers had been drawn.
 function methods:jump(draws) C.epact_rng_jump(self, draws); return self end
 
+--- Where the stream is, as a string for `rng:restore`.
+function methods:state() return ffi.string(self, ffi.sizeof(self)) end
+--- Puts the stream where it was at `rng:state`.
+function methods:restore(state)
+  if type(state) ~= "string" or #state ~= ffi.sizeof(self) then
+    core.fail("rng:restore: the state must be a string of rng:state, got %s", options.show(state))
+  end
+  ffi.copy(self, state, #state)
+  return self
+end
+
 --- Fisher-Yates shuffle of a Lua list, in place.
 function methods:shuffle(list)
   for i = #list, 2, -1 do

@@ -5,6 +5,7 @@
 -- @classmod epact.worker
 
 local ffi = require "ffi"
+local buffer = require "string.buffer"
 local core = require "epact.core"
 local options = require "epact.options"
 local partition = require "epact.partition"
@@ -29,17 +30,51 @@ function methods:table(name, given)
   return table
 end
 
---- Ends this worker's clock: publishes its increments, never waits.
+-- What the worker keeps for itself goes into the snapshot of the clock that has just ended.
+local function save_state(self)
+  local state = buffer.encode(self.save())
+  check(C.epact_worker_save(self.handle, state, #state), "state")
+end
+
+--- Ends this worker's clock: publishes its increments, never waits for other workers (but one that is 48 clocks
+-- ahead of what could be applied waits for that).
 function methods:clock()
   check(C.epact_worker_clock(self.handle), "clock")
+  if self.save and C.epact_worker_saves(self.handle) ~= 0 then save_state(self) end
 end
 
 --- clock(), then waits until every worker has come as far; what they published is seen by later reads.
 function methods:barrier()
   check(C.epact_worker_barrier(self.handle), "barrier")
+  if self.save and C.epact_worker_saves(self.handle) ~= 0 then save_state(self) end
 end
 
---- The worker's clock: the number of `clock` and `barrier` calls so far.
+--- What this worker keeps beside the tables: assignments, a random stream, a position in its data. It is saved with
+-- every snapshot, as it is at the end of that clock, and handed back when the job is resumed. To be called before the
+-- first clock; without snapshots it does nothing.
+-- @tparam function save returns the state: a string, number, boolean or a table of them
+-- @tparam function load gets what `save` returned
+-- @treturn boolean true when there was a state to load: the job is resumed
+-- @usage w:state(function() return rng:state() end, function(state) rng:restore(state) end)
+function methods:state(save, load)
+  options.argument("state", "save", "function", save)
+  options.argument("state", "load", "function", load)
+  if not self.snapshots then return false end
+  if self.save then core.fail "state: this worker has a state already" end
+  local bytes = ffi.new "size_t[1]"
+  local state = C.epact_worker_keep_state(self.handle, bytes)
+  self.save = save
+  if state == nil then return false end
+  load(buffer.decode(ffi.string(state, bytes[0])))
+  return true
+end
+
+--- What is tagged below this clock would survive the loss of all processes now; 0 without snapshots.
+function methods:durable()
+  return tonumber(C.epact_process_durable(self.process))
+end
+
+--- The worker's clock: the number of `clock` and `barrier` calls so far, those before a resumption too.
 function methods:now()
   return tonumber(C.epact_worker_now(self.handle))
 end
@@ -126,6 +161,7 @@ function Worker.adopt(address, given)
     claimed = {},
     id = place.id, workers = place.count, rank = place.rank, size = place.size, index = place["local"],
     deterministic = place.deterministic ~= 0, staleness = given.staleness, seed = given.seed,
+    snapshots = given.snapshots,
   }, class)
 end
 

@@ -1,0 +1,549 @@
+/* Snapshots of a process: putting the parts together, the thread that writes them. */
+#include "keep.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define JOURNAL_LIMIT ((size_t)256 << 20) /* bytes that may wait to be written */
+#define PARTS_LIMIT 2                     /* copies of the tables that may */
+#define SLICE_SECONDS 0.1
+#define SETTLE_SECONDS 30.0 /* rank 0 waits for the last parts of the others, at most */
+
+/* A part that waits for its tables (the cut) or for the states of workers that have not come as far. */
+typedef struct assembly {
+  struct assembly *next;
+  int64_t clock;
+  bool cut, failed;
+  epact_records tables, states;
+} assembly;
+
+typedef enum { TASK_PART, TASK_JOURNAL, TASK_TURN, TASK_MESSAGE } task_kind;
+typedef struct task {
+  struct task *next;
+  task_kind kind;
+  int64_t clock;
+  epact_records records;
+  epact_message message;
+} task;
+
+struct epact_keep {
+  epact_process *process;
+  epact_disk *disk;
+  epact_recovery recovery;
+  epact_keeper keeper; /* the thread's, once it runs */
+  bool journal;
+  int64_t every, begins; /* begins: the clock of the first part */
+  pthread_t thread;
+  bool started;
+  pthread_mutex_t lock; /* of what follows */
+  pthread_cond_t filled, changed;
+  task *queue, **queue_end;
+  bool closing, busy;
+  assembly *assemblies;
+  int64_t *passed; /* by local worker */
+  epact_records log;
+  size_t log_writing; /* bytes of the journal that the thread has in hand */
+  int32_t parts;      /* waiting to be written, or being written */
+  int64_t log_clock;  /* the log holds what is tagged < this, when it is written */
+  bool turned;        /* there is a file for the log */
+  double settling;    /* since when rank 0 waits for the last parts; 0 not yet */
+  _Atomic int64_t durable;
+};
+
+/* ---- the queue ---- */
+
+/* The lock is held. */
+static void enqueue(epact_keep *keep, const task *given)
+{
+  task *t = epact_malloc(sizeof *t);
+  if (!t) {
+    epact_process_stop(keep->process, epact_error_message());
+    return;
+  }
+  *t = *given;
+  t->next = NULL;
+  keep->parts += t->kind == TASK_PART;
+  *keep->queue_end = t;
+  keep->queue_end = &t->next;
+  pthread_cond_broadcast(&keep->filled);
+}
+
+/* What is in the log becomes a task: the log so far is written before what comes next. */
+static void flush_log(epact_keep *keep)
+{
+  int64_t minimum = atomic_load(&keep->process->minimum);
+  if (!keep->log.count || !keep->turned) return;
+  if (minimum > keep->log_clock) keep->log_clock = minimum;
+  enqueue(keep, &(task){ .kind = TASK_JOURNAL, .clock = keep->log_clock, .records = keep->log });
+  keep->log_writing += keep->log.bytes;
+  keep->log = (epact_records){ NULL, 0, 0, 0 };
+}
+
+/* ---- putting a part together (the lock is held) ---- */
+
+static assembly *assembly_of(epact_keep *keep, int64_t clock)
+{
+  assembly **at = &keep->assemblies;
+  while (*at && (*at)->clock < clock) at = &(*at)->next;
+  if (*at && (*at)->clock == clock) return *at;
+  assembly *a = epact_calloc(1, sizeof *a);
+  if (!a) return NULL;
+  a->clock = clock;
+  a->next = *at;
+  *at = a;
+  return a;
+}
+
+static void free_assembly(assembly *a)
+{
+  epact_records_free(&a->tables);
+  epact_records_free(&a->states);
+  free(a);
+}
+
+/* Tables, then states, then the end. */
+static int finish_part(epact_keep *keep, assembly *a)
+{
+  int code = epact_records_reserve(&a->tables, a->states.bytes);
+  if (code) return code;
+  if (a->states.bytes) memcpy(a->tables.data + a->tables.bytes, a->states.data, a->states.bytes);
+  a->tables.bytes += a->states.bytes;
+  a->tables.count += a->states.count;
+  return epact_part_end(&a->tables, keep->keeper.run);
+}
+
+static void say_not_made(const epact_keep *keep, int64_t clock)
+{
+  fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, clock,
+          epact_error_message());
+}
+
+/* Parts whose cut is taken and whose workers have all come as far, in the order of clocks. */
+static void hand_over(epact_keep *keep)
+{
+  while (keep->assemblies && keep->assemblies->cut) {
+    assembly *a = keep->assemblies;
+    for (int i = 0; i < keep->process->workers; i++) {
+      if (keep->passed[i] < a->clock) return;
+    }
+    keep->assemblies = a->next;
+    if (!a->failed && finish_part(keep, a)) {
+      say_not_made(keep, a->clock);
+      a->failed = true;
+    }
+    if (a->failed) epact_records_free(&a->tables); /* an empty part is not written, but rank 0 must know */
+    enqueue(keep, &(task){ .kind = TASK_PART, .clock = a->clock, .records = a->tables });
+    a->tables = (epact_records){ NULL, 0, 0, 0 };
+    free_assembly(a);
+  }
+}
+
+void epact_keep_cut(epact_keep *keep, const epact_shard *shard)
+{
+  pthread_mutex_lock(&keep->lock);
+  assembly *a = assembly_of(keep, shard->minimum);
+  if (!a)
+    epact_process_stop(keep->process, epact_error_message());
+  else {
+    a->cut = true;
+    if (epact_part_begin(&a->tables, shard, keep->keeper.run)) {
+      say_not_made(keep, shard->minimum);
+      a->failed = true;
+    }
+    if (keep->journal) {
+      flush_log(keep);
+      enqueue(keep, &(task){ .kind = TASK_TURN, .clock = shard->minimum });
+    }
+    hand_over(keep);
+  }
+  pthread_mutex_unlock(&keep->lock);
+}
+
+static bool is_cut(const epact_keep *keep, int64_t clock)
+{
+  return clock != EPACT_FOREVER && clock % keep->every == 0;
+}
+
+int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes)
+{
+  int slot = keep->process->first_slot + local, code = EPACT_OK;
+  pthread_mutex_lock(&keep->lock);
+  if (state && is_cut(keep, clock)) {
+    assembly *a = assembly_of(keep, clock);
+    code = a ? epact_part_state(&a->states, slot, clock, state, bytes, keep->keeper.run) : EPACT_E_NOMEM;
+  }
+  if (state && keep->journal && !code) {
+    code = epact_part_state(&keep->log, slot, clock, state, bytes, keep->keeper.run);
+    pthread_cond_broadcast(&keep->filled);
+  }
+  keep->passed[local] = clock;
+  hand_over(keep);
+  pthread_mutex_unlock(&keep->lock);
+  return code;
+}
+
+/* ---- the journal ---- */
+
+/* The shard's lock is held. */
+static void record(void *context, const epact_message *message)
+{
+  epact_keep *keep = context;
+  const epact_shard *shard = &keep->process->shard;
+  pthread_mutex_lock(&keep->lock);
+  if (epact_records_add(&keep->log, message, keep->keeper.run))
+    epact_process_stop(keep->process, epact_error_message());
+  keep->log_clock = shard->minimum; /* of before this batch: no more than what is in the log */
+  pthread_cond_broadcast(&keep->filled);
+  pthread_mutex_unlock(&keep->lock);
+}
+
+bool epact_keep_wants(epact_keep *keep, int64_t clock, bool keeps_state)
+{
+  return is_cut(keep, clock) || (keep->journal && keeps_state);
+}
+
+int epact_keep_await_room(epact_keep *keep, double end)
+{
+  struct timespec deadline = epact_deadline_after(SLICE_SECONDS);
+  pthread_mutex_lock(&keep->lock);
+  pthread_cond_timedwait(&keep->changed, &keep->lock, &deadline);
+  pthread_mutex_unlock(&keep->lock);
+  if (epact_now() < end) return EPACT_OK;
+  return epact_fail(EPACT_E_TIMEOUT, "waited too long for the journal to be written");
+}
+
+bool epact_keep_is_full(epact_keep *keep)
+{
+  pthread_mutex_lock(&keep->lock);
+  bool full = keep->log.bytes + keep->log_writing > JOURNAL_LIMIT || keep->parts >= PARTS_LIMIT;
+  pthread_mutex_unlock(&keep->lock);
+  return full;
+}
+
+/* ---- the thread ---- */
+
+/* Messages of the keeper to this process come back as tasks, to others they go over the net. */
+static void emit(void *context, const epact_message *message)
+{
+  epact_keep *keep = context;
+  if (message->shard != keep->keeper.rank) {
+    if (epact_net_send(keep->process->net, message->shard, message))
+      epact_process_stop(keep->process, epact_error_message());
+    return;
+  }
+  epact_keep_take(keep, message);
+}
+
+void epact_keep_take(epact_keep *keep, const epact_message *message)
+{
+  task t = { .kind = TASK_MESSAGE, .message = *message };
+  t.message.text = "";
+  pthread_mutex_lock(&keep->lock);
+  enqueue(keep, &t);
+  pthread_mutex_unlock(&keep->lock);
+}
+
+static void write_part(epact_keep *keep, const task *t)
+{
+  static const char nothing[] = "there is no part";
+  if (!t->records.bytes) {
+    epact_message failed = {
+      .kind = EPACT_M_SAVED, .sender = keep->keeper.rank, .clock = t->clock, .code = EPACT_E_NOMEM, .text = nothing
+    };
+    emit(keep, &failed);
+    return;
+  }
+  int code = epact_keeper_save(&keep->keeper, t->clock, &t->records);
+  if (!code) return;
+  say_not_made(keep, t->clock);
+  if (t->clock == keep->begins) epact_process_stop(keep->process, epact_error_message());
+}
+
+static void run_task(epact_keep *keep, task *t)
+{
+  int code = EPACT_OK;
+  switch (t->kind) {
+  case TASK_PART:
+    write_part(keep, t);
+    break;
+  case TASK_TURN:
+    code = epact_keeper_turn(&keep->keeper, t->clock);
+    break;
+  case TASK_JOURNAL:
+    code = epact_keeper_append(&keep->keeper, &t->records, t->clock);
+    break;
+  case TASK_MESSAGE:
+    code = epact_keeper_step(&keep->keeper, &t->message);
+    atomic_store(&keep->durable, keep->keeper.durable);
+    break;
+  }
+  if (code) { /* without its journal a job would promise what it cannot hold */
+    char reason[512];
+    snprintf(reason, sizeof reason, "rank %d cannot keep its journal: %s [%s]", keep->keeper.rank,
+             epact_error_message(), epact_error_name(code));
+    epact_process_stop(keep->process, reason);
+  }
+}
+
+static void *write_files(void *argument)
+{
+  epact_keep *keep = argument;
+  pthread_mutex_lock(&keep->lock);
+  for (;;) {
+    while (!keep->queue && !(keep->log.count && keep->turned) && !keep->closing)
+      pthread_cond_wait(&keep->filled, &keep->lock);
+    if (!keep->queue) flush_log(keep);
+    task *t = keep->queue;
+    if (!t) break;
+    keep->queue = t->next;
+    if (!keep->queue) keep->queue_end = &keep->queue;
+    keep->busy = true;
+    pthread_mutex_unlock(&keep->lock);
+    bool stopped = epact_process_stopped(keep->process) != NULL; /* what is left is not promised to anybody */
+    if (!stopped) run_task(keep, t);
+    pthread_mutex_lock(&keep->lock);
+    if (t->kind == TASK_JOURNAL) keep->log_writing -= t->records.bytes;
+    if (t->kind == TASK_PART) keep->parts--;
+    keep->busy = false;
+    epact_records_free(&t->records);
+    free(t);
+    pthread_cond_broadcast(&keep->changed);
+  }
+  pthread_mutex_unlock(&keep->lock);
+  return NULL;
+}
+
+bool epact_keep_is_settled(epact_keep *keep)
+{
+  pthread_mutex_lock(&keep->lock);
+  if (!(keep->settling > 0)) keep->settling = epact_now();
+  bool idle = !keep->queue && !keep->busy && !keep->log.count;
+  bool settled = idle && !epact_keeper_collects(&keep->keeper);
+  if (!settled && epact_now() - keep->settling > SETTLE_SECONDS) {
+    fprintf(stderr, "epact: rank %d: the last snapshot stays incomplete\n", keep->keeper.rank);
+    settled = true;
+  }
+  pthread_mutex_unlock(&keep->lock);
+  return settled;
+}
+
+int64_t epact_keep_durable(epact_keep *keep)
+{
+  return atomic_load(&keep->durable);
+}
+
+/* ---- opening ---- */
+
+static uint64_t new_run(void)
+{
+  uint64_t run = 0;
+  if (getrandom(&run, sizeof run, 0) != (ssize_t)sizeof run) run = (uint64_t)(epact_now() * 1e9);
+  return run & INT64_MAX; /* it travels in a signed field */
+}
+
+static int look(epact_keep *keep, const epact_process_options *o, epact_beginning *begin)
+{
+  int64_t newest;
+  int code = epact_recovery_newest(keep->disk, &newest);
+  if (code) return code;
+  if (!o->resume && newest >= 0) {
+    return epact_fail(EPACT_E_SNAPSHOT,
+                      "%s has a snapshot at clock %" PRId64
+                      ": resume = true goes on from it; to begin anew, take another folder or remove it",
+                      o->snapshots, newest);
+  }
+  *begin = (epact_beginning){ new_run(), -1, 0 };
+  if (!o->resume || (newest < 0 && o->resume == EPACT_RESUME_IF_ANY)) return EPACT_OK;
+  if ((code = epact_recovery_find(keep->disk, o->resume_clock, &keep->recovery))) return code;
+  *begin = (epact_beginning){ keep->recovery.manifest.run, keep->recovery.manifest.clock, keep->recovery.clock };
+  return EPACT_OK;
+}
+
+int epact_keep_open(epact_keep **result, const epact_process_options *o, epact_beginning *begin)
+{
+  epact_keep *keep = epact_calloc(1, sizeof *keep);
+  if (!keep) return EPACT_E_NOMEM;
+  *result = keep;
+  keep->every = o->snapshot_every;
+  keep->journal = o->journal != 0;
+  keep->queue_end = &keep->queue;
+  pthread_mutex_init(&keep->lock, NULL);
+  pthread_cond_init(&keep->filled, NULL);
+  epact_condition_init(&keep->changed);
+  keep->disk = epact_disk_open(o->snapshots);
+  if (!keep->disk) return EPACT_E_DISK;
+  int code = o->rank == 0 ? look(keep, o, begin) : EPACT_OK;
+  if (!code) return EPACT_OK;
+  char reason[512];
+  snprintf(reason, sizeof reason, "%s", epact_error_message());
+  return epact_fail(code, "snapshots in %s: %s", o->snapshots, reason);
+}
+
+static int take_state(void *context, const epact_message *state)
+{
+  epact_process *process = context;
+  epact_worker *worker = &process->worker[state->slot - process->first_slot];
+  free(worker->restored);
+  worker->restored = epact_malloc(state->blob_bytes + 1);
+  if (!worker->restored) return EPACT_E_NOMEM;
+  if (state->blob_bytes) memcpy(worker->restored, state->blob, state->blob_bytes);
+  worker->restored_bytes = state->blob_bytes;
+  return EPACT_OK;
+}
+
+static int count_states(void *context, const epact_message *state)
+{
+  (void)state;
+  ++*(int *)context;
+  return EPACT_OK;
+}
+
+/* Tables fit any number of workers; what a worker kept for itself belongs to a worker of that number. */
+static int check_workers(epact_keep *keep, const epact_process *process)
+{
+  int states = 0;
+  const epact_manifest *m = &keep->recovery.manifest;
+  if (m->slots == process->slots) return EPACT_OK;
+  const epact_part_reader reader = { NULL, count_states, &states, 0, m->slots };
+  int code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
+  if (code || !states) return code;
+  return epact_fail(EPACT_E_SNAPSHOT, "the snapshot has the states of %d workers, this job has %d workers", m->slots,
+                    process->slots);
+}
+
+int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginning *begin)
+{
+  int code = EPACT_OK;
+  keep->process = process;
+  keep->begins = begin->clock;
+  keep->passed = epact_calloc((size_t)process->workers, sizeof *keep->passed);
+  if (!keep->passed) return EPACT_E_NOMEM;
+  for (int i = 0; i < process->workers; i++) keep->passed[i] = begin->clock;
+  keep->keeper = (epact_keeper){ .disk = keep->disk,
+                                 .outbox = { emit, keep },
+                                 .run = begin->run,
+                                 .rank = process->rank,
+                                 .shards = process->size,
+                                 .slots = process->slots,
+                                 .first_slot = process->first_slot,
+                                 .workers = process->workers,
+                                 .every = keep->every,
+                                 .deterministic = process->deterministic,
+                                 .journal = keep->journal };
+  if (begin->snapshot >= 0) {
+    if (process->rank != 0) code = epact_recovery_find(keep->disk, begin->snapshot, &keep->recovery);
+    if (!code && keep->recovery.manifest.run != begin->run)
+      code = epact_fail(EPACT_E_JOB, "the snapshots of rank %d are of another run than those of rank 0", process->rank);
+    keep->recovery.clock = begin->clock;
+    if (!code) code = check_workers(keep, process);
+    const epact_part_reader reader = { &process->shard, take_state, process, process->first_slot, process->workers };
+    if (!code) code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
+  }
+  epact_recovery_free(&keep->recovery);
+  return code ? code : epact_keeper_open(&keep->keeper, begin->snapshot);
+}
+
+/* The first part: of the clock at which the job begins, unless that is a snapshot's. */
+static int save_beginning(epact_keep *keep)
+{
+  epact_process *process = keep->process;
+  epact_records part = { NULL, 0, 0, 0 };
+  int code = epact_part_begin(&part, &process->shard, keep->keeper.run);
+  for (int i = 0; i < process->workers && !code; i++) {
+    const epact_worker *w = &process->worker[i];
+    if (w->restored)
+      code = epact_part_state(&part, process->first_slot + i, keep->begins, w->restored, w->restored_bytes,
+                              keep->keeper.run);
+  }
+  if (!code) code = epact_part_end(&part, keep->keeper.run);
+  if (code) {
+    epact_records_free(&part);
+    return code;
+  }
+  pthread_mutex_lock(&keep->lock);
+  enqueue(keep, &(task){ .kind = TASK_PART, .clock = keep->begins, .records = part });
+  pthread_mutex_unlock(&keep->lock);
+  return EPACT_OK;
+}
+
+static int await_beginning(epact_keep *keep)
+{
+  epact_process *process = keep->process;
+  double end = epact_now() + process->timeout;
+  int code = EPACT_OK;
+  pthread_mutex_lock(&keep->lock);
+  while (!(code = epact_process_check(process)) && atomic_load(&keep->durable) < keep->begins && epact_now() < end) {
+    struct timespec deadline = epact_deadline_after(SLICE_SECONDS);
+    pthread_cond_timedwait(&keep->changed, &keep->lock, &deadline);
+  }
+  pthread_mutex_unlock(&keep->lock);
+  if (!code && atomic_load(&keep->durable) < keep->begins)
+    code = epact_fail(EPACT_E_TIMEOUT, "waited %g s for the first snapshot, at clock %" PRId64, process->timeout,
+                      keep->begins);
+  return code;
+}
+
+int epact_keep_start(epact_keep *keep)
+{
+  bool is_new = keep->keeper.newest != keep->begins;
+  atomic_store(&keep->durable, is_new ? -1 : keep->begins);
+  if (is_new) keep->keeper.durable = keep->begins - 1;
+  if (keep->journal) {
+    keep->process->shard.keep = record;
+    keep->process->shard.keeper = keep;
+  }
+  if (pthread_create(&keep->thread, NULL, write_files, keep))
+    return epact_fail(EPACT_E_SYSTEM, "cannot start the thread that writes snapshots: %s", strerror(errno));
+  keep->started = true;
+  int code = is_new ? save_beginning(keep) : EPACT_OK;
+  if (!code && is_new) code = await_beginning(keep);
+  if (code || !keep->journal) return code;
+  pthread_mutex_lock(&keep->lock);
+  enqueue(keep, &(task){ .kind = TASK_TURN, .clock = keep->begins });
+  keep->turned = true;
+  pthread_mutex_unlock(&keep->lock);
+  return EPACT_OK;
+}
+
+void epact_keep_finish(epact_keep *keep)
+{
+  if (!keep->started) return;
+  pthread_mutex_lock(&keep->lock);
+  keep->closing = true;
+  pthread_cond_broadcast(&keep->filled);
+  pthread_mutex_unlock(&keep->lock);
+  pthread_join(keep->thread, NULL);
+  keep->started = false;
+}
+
+void epact_keep_close(epact_keep *keep)
+{
+  if (!keep) return;
+  while (keep->assemblies) {
+    assembly *a = keep->assemblies;
+    keep->assemblies = a->next;
+    free_assembly(a);
+  }
+  while (keep->queue) {
+    task *t = keep->queue;
+    keep->queue = t->next;
+    epact_records_free(&t->records);
+    free(t);
+  }
+  epact_records_free(&keep->log);
+  epact_recovery_free(&keep->recovery);
+  if (keep->process) epact_keeper_close(&keep->keeper);
+  epact_disk_close(keep->disk);
+  pthread_mutex_destroy(&keep->lock);
+  pthread_cond_destroy(&keep->filled);
+  pthread_cond_destroy(&keep->changed);
+  free(keep->passed);
+  free(keep);
+}

@@ -1,0 +1,176 @@
+/* Reading the files of a run that is resumed. */
+#include "keeper.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int newest_of(void *argument, const char *name)
+{
+  int64_t *newest = argument, clock;
+  char kind[9];
+  int rank;
+  if (epact_file_name_parse(name, &clock, kind, &rank) && !strcmp(kind, "manifest") && clock > *newest) *newest = clock;
+  return EPACT_OK;
+}
+
+int epact_recovery_newest(epact_disk *disk, int64_t *clock)
+{
+  *clock = -1;
+  return disk->list(disk->context, newest_of, clock);
+}
+
+/* Puts the file's name before the sentence. */
+static int fail_file(int code, const char *name)
+{
+  char reason[512];
+  snprintf(reason, sizeof reason, "%s", epact_error_message());
+  return epact_fail(code, "%s: %s", name, reason);
+}
+
+static int read_manifest(epact_disk *disk, int64_t clock, epact_manifest *manifest)
+{
+  char name[EPACT_FILE_NAME_BYTES], *text;
+  size_t bytes;
+  epact_file_name(name, clock, "manifest", -1);
+  int code = disk->read(disk->context, name, &text, &bytes);
+  if (code == EPACT_E_NO_FILE) return epact_fail(EPACT_E_SNAPSHOT, "there is no snapshot at clock %" PRId64, clock);
+  if (code) return code;
+  code = epact_manifest_parse(text, bytes, manifest);
+  free(text);
+  if (!code && manifest->clock != clock) {
+    free(manifest->part);
+    manifest->part = NULL;
+    code = epact_fail(EPACT_E_CORRUPT, "the manifest is of clock %" PRId64, manifest->clock);
+  }
+  return code ? fail_file(code, name) : EPACT_OK;
+}
+
+/* ---- journals ---- */
+
+typedef struct {
+  const epact_manifest *manifest;
+  char (*name)[EPACT_FILE_NAME_BYTES];
+  int32_t names;
+} journal_names;
+
+static int note_journal(void *argument, const char *name)
+{
+  journal_names *found = argument;
+  int64_t clock;
+  char kind[9];
+  int rank;
+  if (!epact_file_name_parse(name, &clock, kind, &rank) || strcmp(kind, "journal") || clock < found->manifest->clock ||
+      rank >= found->manifest->shards) {
+    return EPACT_OK;
+  }
+  int code = epact_grow(&found->name, (size_t)found->names + 1, sizeof *found->name);
+  if (!code) snprintf(found->name[found->names++], EPACT_FILE_NAME_BYTES, "%s", name);
+  return code;
+}
+
+static int read_journals(epact_disk *disk, epact_recovery *r)
+{
+  journal_names found = { &r->manifest, NULL, 0 };
+  int code = disk->list(disk->context, note_journal, &found);
+  r->journal.run = r->manifest.run;
+  for (int i = 0; i < found.names && !code; i++) {
+    char *data;
+    size_t bytes, whole;
+    code = disk->read(disk->context, found.name[i], &data, &bytes);
+    if (!code && (code = epact_journal_add(&r->journal, data, bytes, &whole))) fail_file(code, found.name[i]);
+  }
+  free(found.name);
+  return code;
+}
+
+static int note_state(void *context, const epact_message *state)
+{
+  bool *keeps = ((void **)context)[0];
+  const epact_manifest *manifest = ((void **)context)[1];
+  if (state->slot >= 0 && state->slot < manifest->slots) keeps[state->slot] = true;
+  return EPACT_OK;
+}
+
+/* ---- parts ---- */
+
+static int read_part(epact_disk *disk, const epact_manifest *manifest, int rank, const epact_part_reader *reader)
+{
+  char name[EPACT_FILE_NAME_BYTES], *data;
+  size_t bytes;
+  epact_file_name(name, manifest->clock, "part", rank);
+  int code = disk->read(disk->context, name, &data, &bytes);
+  if (code == EPACT_E_NO_FILE)
+    return epact_fail(EPACT_E_SNAPSHOT, "%s is missing, which the snapshot at clock %" PRId64 " names", name,
+                      manifest->clock);
+  if (code) return code;
+  if (bytes != manifest->part[rank].bytes) {
+    code =
+        epact_fail(EPACT_E_CORRUPT, "it has %zu bytes, the manifest says %" PRIu64, bytes, manifest->part[rank].bytes);
+  } else if (epact_crc32c(0, data, bytes) != manifest->part[rank].crc)
+    code = epact_fail(EPACT_E_CORRUPT, "it does not match the checksum in the manifest");
+  if (!code) code = epact_part_read(data, bytes, manifest->run, manifest->clock, reader);
+  free(data);
+  return code ? fail_file(code, name) : EPACT_OK;
+}
+
+static int find_clock(epact_disk *disk, epact_recovery *r)
+{
+  bool *keeps = epact_calloc((size_t)r->manifest.slots, sizeof *keeps);
+  void *context[2] = { keeps, &r->manifest };
+  const epact_part_reader states = { NULL, note_state, context, 0, r->manifest.slots };
+  int code = keeps ? read_journals(disk, r) : EPACT_E_NOMEM;
+  r->clock = r->manifest.clock;
+  if (!code && r->journal.entries) {
+    for (int rank = 0; rank < r->manifest.shards && !code; rank++) code = read_part(disk, &r->manifest, rank, &states);
+    for (int64_t i = 0; i < r->journal.entries; i++) {
+      const epact_journal_entry *e = &r->journal.entry[i];
+      if (e->state && e->slot >= 0 && e->slot < r->manifest.slots) keeps[e->slot] = true;
+    }
+    r->clock = epact_journal_clock(&r->journal, r->manifest.shards, r->manifest.slots, r->manifest.clock, keeps);
+  }
+  free(keeps);
+  return code;
+}
+
+/* ---- both ---- */
+
+int epact_recovery_find(epact_disk *disk, int64_t clock, epact_recovery *r)
+{
+  int code = EPACT_OK;
+  memset(r, 0, sizeof *r);
+  if (clock < 0) code = epact_recovery_newest(disk, &clock);
+  if (!code && clock < 0) code = epact_fail(EPACT_E_SNAPSHOT, "the folder has no snapshot");
+  if (!code) code = read_manifest(disk, clock, &r->manifest);
+  if (!code) code = find_clock(disk, r);
+  if (code) epact_recovery_free(r);
+  return code;
+}
+
+int epact_recovery_load(epact_disk *disk, epact_recovery *r, const epact_part_reader *reader)
+{
+  /* States of the snapshot's clock are of no use when the journals go further. */
+  bool states = reader->state && r->clock == r->manifest.clock;
+  int code = EPACT_OK;
+  for (int rank = 0; rank < r->manifest.shards && !code; rank++) {
+    const epact_part_file *part = &r->manifest.part[rank];
+    epact_part_reader wanted = *reader;
+    if (!states || part->first_slot >= reader->first_slot + reader->slots ||
+        part->first_slot + part->slots <= reader->first_slot) {
+      wanted.state = NULL;
+    }
+    if (reader->shard && reader->shard->shards == r->manifest.shards && rank != reader->shard->rank)
+      wanted.shard = NULL;
+    if (wanted.state || wanted.shard) code = read_part(disk, &r->manifest, rank, &wanted);
+  }
+  if (!code) code = epact_journal_replay(&r->journal, r->clock, reader);
+  return code;
+}
+
+void epact_recovery_free(epact_recovery *r)
+{
+  free(r->manifest.part);
+  epact_journal_free(&r->journal);
+  memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,92 @@
+/* A snapshot: what every shard held when its tables had exactly the increments tagged < clock, and what the workers
+ * kept for themselves at that clock. Each process writes one part, rank 0 a manifest that names all parts; only a
+ * snapshot with its manifest counts. Journals hold the batches applied after a cut. Everything here is a function of
+ * bytes: which files there are, and when they are written, is the keeper's. */
+#ifndef EPACT_PS_SNAPSHOT_H
+#define EPACT_PS_SNAPSHOT_H
+
+#include "records.h"
+#include "shard.h"
+
+/** Makes the table of a CREATE record unless it is there; E_CORRUPT when it is another. */
+int epact_shard_recreate(epact_shard *shard, const epact_message *create);
+
+/* ---- parts ---- */
+
+/** Adds what the shard, which is at a cut, holds: the begin of the part, tables, rows. */
+int epact_part_begin(epact_records *part, const epact_shard *shard, uint64_t run);
+/** Adds a worker's own state. */
+int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
+/** Adds the end, without which a part is refused. */
+int epact_part_end(epact_records *part, uint64_t run);
+
+/* What a part or journal is read for. */
+typedef struct {
+  epact_shard *shard; /* gets the tables, and the rows it owns; NULL: only checked */
+  /* told of the states of workers first_slot .. first_slot + slots - 1; a negative code ends the reading. NULL: not
+   * wanted */
+  int (*state)(void *context, const epact_message *state);
+  void *context;
+  int32_t first_slot, slots;
+} epact_part_reader;
+
+/** Hands out a STATE record if the reader wants it. */
+int epact_part_hand_out(const epact_message *state, const epact_part_reader *reader);
+/** Reads a part. E_CORRUPT, E_JOB or E_VERSION with the place when it is refused; the shard is of no use then. */
+int epact_part_read(const void *data, size_t bytes, uint64_t run, int64_t clock, const epact_part_reader *reader);
+
+/* ---- manifests ---- */
+
+typedef struct {
+  uint64_t bytes;
+  uint32_t crc;
+  int32_t first_slot, slots; /* workers whose states are in it */
+} epact_part_file;
+
+typedef struct {
+  uint64_t run;
+  int64_t clock, every;
+  int32_t shards, slots;
+  bool deterministic;
+  epact_part_file *part; /* by rank */
+} epact_manifest;
+
+/** The text of a manifest, epact_malloc'ed; NULL when memory is short. */
+char *epact_manifest_text(const epact_manifest *manifest, size_t *bytes);
+/** Reads one; E_CORRUPT with the line that is wrong. manifest->part is to be freed. */
+int epact_manifest_parse(const char *text, size_t bytes, epact_manifest *manifest);
+
+/* ---- journals ---- */
+
+/* One batch or state in a journal. */
+typedef struct {
+  int64_t clock;
+  int32_t slot;
+  bool final;
+  bool state; /* else a batch */
+  int32_t file;
+  size_t offset; /* of its record in the file */
+} epact_journal_entry;
+
+/* The journals of a run after a snapshot, in memory. */
+typedef struct {
+  uint64_t run;
+  int32_t files;
+  char **data;
+  size_t *bytes;
+  epact_journal_entry *entry;
+  int64_t entries, capacity;
+} epact_journal;
+
+/** Takes over the content of one file (freed with the journal). A torn end is cut off: *whole is what is good. What
+ * was synced must be good: E_CORRUPT otherwise. */
+int epact_journal_add(epact_journal *journal, char *data, size_t bytes, size_t *whole);
+/** The last clock c such that every batch tagged < c of `slots` workers (of all shards' journals) is here, and the
+ * states at c of those workers that keep any (keeps[slot]); at least `from`, the snapshot's clock. */
+int64_t epact_journal_clock(epact_journal *journal, int shards, int slots, int64_t from, const bool *keeps);
+/** Applies the batches tagged < clock, in the order of clocks and slots, to the rows that the shard owns, and hands out
+ * the states at `clock`. */
+int epact_journal_replay(epact_journal *journal, int64_t clock, const epact_part_reader *reader);
+void epact_journal_free(epact_journal *journal);
+
+#endif
