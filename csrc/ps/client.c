@@ -20,10 +20,49 @@ int epact_client_init(epact_client *client, int slot, int slots, int shards, int
   return client->link ? EPACT_OK : EPACT_E_NOMEM;
 }
 
+static void emit(epact_client *client, epact_message *message, int shard)
+{
+  message->shard = shard;
+  message->slot = client->slot;
+  message->incarnation = client->incarnation;
+  client->outbox.emit(client->outbox.context, message);
+}
+
+static int keep_until_acknowledged(epact_link *link, const epact_message *message)
+{
+  if (link->batches == link->capacity) {
+    int32_t capacity = link->capacity ? link->capacity * 2 : 4;
+    int code = epact_grow(&link->batch, (size_t)capacity, sizeof *link->batch);
+    if (code) return code;
+    link->capacity = capacity;
+  }
+  epact_batch *batch = epact_batch_copy(message->sections, message->section);
+  if (!batch) return EPACT_E_NOMEM;
+  link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, batch };
+  return EPACT_OK;
+}
+
 void epact_client_begin(epact_client *client, int64_t clock)
 {
   client->clock = clock;
   for (int s = 0; s < client->shards; s++) client->link[s].acknowledged = clock;
+}
+
+int epact_client_join(epact_client *client, const int64_t *minimum)
+{
+  int64_t clock = 0;
+  int code = EPACT_OK;
+  for (int s = 0; s < client->shards; s++) clock = minimum[s] > clock ? minimum[s] : clock;
+  client->clock = clock;
+  for (int s = 0; s < client->shards; s++) {
+    client->link[s].acknowledged = minimum[s];
+    for (int64_t c = minimum[s]; c < clock && !code; c++) {
+      epact_message nothing = { .kind = EPACT_M_BATCH, .clock = c, .text = "" };
+      code = keep_until_acknowledged(&client->link[s], &nothing);
+      if (!code) emit(client, &nothing, s);
+    }
+  }
+  return code;
 }
 
 static void free_table(epact_table *table)
@@ -57,14 +96,6 @@ void epact_client_free(epact_client *client)
 uint32_t epact_table_id(const char *name)
 {
   return epact_crc32c(0, name, strlen(name));
-}
-
-static void emit(epact_client *client, epact_message *message, int shard)
-{
-  message->shard = shard;
-  message->slot = client->slot;
-  message->incarnation = client->incarnation;
-  client->outbox.emit(client->outbox.context, message);
 }
 
 /* A request is open until its answer has come; one per shard at a time. The ids are copied for remote
@@ -170,20 +201,6 @@ static int seal_all(epact_client *client)
     epact_section whole = client->sections[i];
     epact_deal(&whole, &client->table[i]->schema, client->shards, &arena, &client->sections[i], client->tables);
   }
-  return EPACT_OK;
-}
-
-static int keep_until_acknowledged(epact_link *link, const epact_message *message)
-{
-  if (link->batches == link->capacity) {
-    int32_t capacity = link->capacity ? link->capacity * 2 : 4;
-    int code = epact_grow(&link->batch, (size_t)capacity, sizeof *link->batch);
-    if (code) return code;
-    link->capacity = capacity;
-  }
-  epact_batch *batch = epact_batch_copy(message->sections, message->section);
-  if (!batch) return EPACT_E_NOMEM;
-  link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, batch };
   return EPACT_OK;
 }
 

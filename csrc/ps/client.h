@@ -84,6 +84,9 @@ int epact_client_init(epact_client *client, int slot, int slots, int shards, int
 void epact_client_free(epact_client *client);
 /** Before the first table: the worker begins at this clock. */
 void epact_client_begin(epact_client *client, int64_t clock);
+/** Instead: the worker was admitted by each shard at the minimum it had then. It begins at the largest of them, and
+ * tells the others that there is nothing of it before. */
+int epact_client_join(epact_client *client, const int64_t *minimum);
 
 /** The id of the table of that name: every process computes the same. */
 uint32_t epact_table_id(const char *name);

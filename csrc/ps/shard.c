@@ -439,6 +439,53 @@ static int take_batch(epact_shard *shard, const epact_message *message, const ep
   return shard->minimum > minimum ? release_parked(shard, outbox) : EPACT_OK;
 }
 
+/* ---- workers that go and come ---- */
+
+static void drop_parked(epact_shard *shard, int slot)
+{
+  int kept = 0;
+  for (int i = 0; i < shard->parked_count; i++) {
+    if (shard->parked[i].message.slot == slot)
+      epact_release(shard->parked[i].ids);
+    else
+      shard->parked[kept++] = shard->parked[i];
+  }
+  shard->parked_count = kept;
+}
+
+int epact_shard_evict(epact_shard *shard, int s, const epact_outbox *outbox)
+{
+  epact_slot *slot = &shard->slot[s];
+  int64_t minimum = shard->minimum;
+  slot->incarnation++;
+  drop_parked(shard, s);
+  if (slot->finishing || slot->applied == EPACT_FOREVER) return EPACT_OK;
+  while (slot->staged_count && slot->staged[slot->staged_count - 1].clock > slot->received) {
+    epact_release(slot->staged[--slot->staged_count].batch); /* one before it is missing, and will never come */
+  }
+  epact_message last = { .kind = EPACT_M_BATCH, .slot = s, .clock = slot->received + 1, .final = true, .text = "" };
+  int code = accept_batch(shard, &last);
+  if (code) return code;
+  acknowledge_others(shard, outbox);
+  return shard->minimum > minimum ? release_parked(shard, outbox) : EPACT_OK;
+}
+
+int epact_shard_admit(epact_shard *shard, int first, int count)
+{
+  int64_t clock = shard->minimum;
+  if (first + count <= shard->slots) return EPACT_OK; /* told again */
+  if (clock == EPACT_FOREVER) return epact_fail(EPACT_E_STOPPED, "all workers have finished");
+  if (first != shard->slots) return epact_fail(EPACT_E_PROTO, "worker %d comes where %d is next", first, shard->slots);
+  int slots = first + count, code = epact_grow(&shard->slot, (size_t)slots, sizeof *shard->slot);
+  for (int i = 0; i < shard->tables && !code; i++) code = epact_shard_table_admit(shard->table[i], first, slots);
+  if (code) return code;
+  for (int s = first; s < slots; s++) {
+    shard->slot[s] = (epact_slot){ .applied = clock - 1, .received = clock - 1, .told = clock - 1 };
+  }
+  shard->slots = slots;
+  return EPACT_OK;
+}
+
 /* ---- tables ---- */
 
 epact_shard_table *epact_shard_make_table(epact_shard *shard, const char *name, const epact_schema *schema)

@@ -21,6 +21,13 @@ epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *s
   return table;
 }
 
+int epact_shard_table_admit(epact_shard_table *table, int first, int slots)
+{
+  int code = epact_grow(&table->cursor, (size_t)slots, sizeof *table->cursor);
+  for (int s = first; s < slots && !code; s++) table->cursor[s] = EPACT_FOREVER;
+  return code;
+}
+
 void epact_shard_table_free(epact_shard_table *table)
 {
   if (!table) return;

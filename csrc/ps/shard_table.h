@@ -15,6 +15,8 @@ int epact_shard_table_check(const epact_shard_table *table, const epact_section 
 int epact_shard_table_prepare(epact_shard_table *table, const epact_section *section);
 void epact_shard_table_apply(epact_shard_table *table, const epact_section *section, int slot, int64_t clock,
                              uint64_t version);
+/** Slots first .. slots - 1 are new; they read no changes. */
+int epact_shard_table_admit(epact_shard_table *table, int first, int slots);
 /** Undoes prepare, for a batch that is not applied after all. */
 void epact_shard_table_forget(epact_shard_table *table);
 

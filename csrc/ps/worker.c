@@ -103,8 +103,8 @@ static int await_answers(epact_worker *worker, const char *table)
     }
     if ((code = take_next_letter(worker, end, &patience))) return code;
   }
-  if (code == EPACT_E_STOPPED)
-    return epact_fail_waiting(code, table, "the shard of rank", waiting_shard(&worker->client));
+  shard = waiting_shard(&worker->client);
+  if (code == EPACT_E_STOPPED && shard >= 0) return epact_fail_waiting(code, table, "the shard of rank", shard);
   return code;
 }
 

@@ -49,12 +49,14 @@ typedef enum {
   PLANT_UNORDERED,    /* a deterministic shard applies batches as they come */
   PLANT_ORDER,        /* ... clock by clock, but not always in the workers' order */
   PLANT_CUT,          /* a cut is taken when the first batch beyond it comes */
+  PLANT_JOIN,         /* a worker that joins begins at the smallest minimum, not at the largest */
+  PLANT_EVICT,        /* a worker is given up as if it had published one clock more */
   PLANTS
 } plant_kind;
 static const char *const plant_name[PLANTS] = { "none",      "need",      "stamp",       "early-ack",    "forget",
                                                 "twice",     "gap",       "no-overlay",  "overlay-more", "old-answer",
                                                 "floor",     "feed-skip", "feed-repeat", "torn",         "final",
-                                                "unordered", "order",     "cut" };
+                                                "unordered", "order",     "cut",         "join",         "evict" };
 
 typedef struct {
   int32_t workers, tables, shards;
@@ -66,6 +68,8 @@ typedef struct {
   double lose, repeat, linger;
   int64_t delay, patience, heal; /* ticks: usual delay, between resends, end of all trouble */
   int64_t cut_every;             /* clocks; 0: no cuts */
+  bool joins;                    /* the last worker comes late */
+  int32_t lost;                  /* a worker that is given up; -1 none */
 } job_settings;
 
 typedef struct {
@@ -73,7 +77,15 @@ typedef struct {
   epact_schema schema;
 } table_plan;
 
-typedef enum { EVENT_TO_SHARD, EVENT_TO_CLIENT, EVENT_RUN, EVENT_RESEND } event_kind;
+typedef enum {
+  EVENT_TO_SHARD,
+  EVENT_TO_CLIENT,
+  EVENT_RUN,
+  EVENT_RESEND,
+  EVENT_EVICT,
+  EVENT_ADMIT,
+  EVENT_JOIN
+} event_kind;
 typedef struct {
   int64_t time, order;
   event_kind kind;
@@ -107,7 +119,7 @@ typedef struct {
 } sim_worker;
 
 typedef struct {
-  int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused, cuts;
+  int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused, cuts, joined, evicted;
 } job_counts;
 
 struct job {
@@ -117,7 +129,8 @@ struct job {
   bool verbose;
   epact_rng network;
   epact_shard shard[MAX_SHARDS];
-  int64_t minimum[MAX_SHARDS]; /* as seen last */
+  int64_t minimum[MAX_SHARDS];  /* as seen last */
+  int64_t admitted[MAX_SHARDS]; /* the minimum at which the late worker was let in; -1 not yet */
   sim_worker worker[MAX_WORKERS];
   event *heap;
   int64_t events, event_capacity, now, order;

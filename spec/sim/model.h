@@ -16,9 +16,10 @@ typedef double model_rows[PAIRS][MAX_COLS];
 
 struct model {
   /* before[q][t][table]: the sum of q's increments tagged < t. Row t = clock + 1 is being made. */
-  model_rows before[MAX_WORKERS][MAX_CLOCKS + 2][MAX_TABLES];
-  int64_t published[MAX_WORKERS]; /* clocks */
+  model_rows before[MAX_WORKERS][MAX_CLOCKS + 3][MAX_TABLES]; /* the last clock is MAX_CLOCKS */
+  int64_t published[MAX_WORKERS];                             /* clocks */
   bool finished[MAX_WORKERS];
+  int64_t gone[MAX_WORKERS][MAX_SHARDS]; /* given up there: its clocks < this are in; EPACT_FOREVER: it was not */
   int64_t seen[MAX_WORKERS][MAX_TABLES][PAIRS][MAX_WORKERS]; /* reader, ..., writer: reads never go back */
 };
 
@@ -27,6 +28,13 @@ static void model_clock(struct model *model, int slot, bool final)
   int64_t clock = ++model->published[slot];
   memcpy(model->before[slot][clock + 1], model->before[slot][clock], sizeof model->before[slot][clock]);
   model->finished[slot] = final;
+}
+
+static inline bool model_gave_up(const struct model *model, int slot, int shards)
+{
+  bool any = false;
+  for (int s = 0; s < shards; s++) any = any || model->gone[slot][s] != EPACT_FOREVER;
+  return any;
 }
 
 static inline void model_add(struct model *model, int slot, int table, int pair, int col, double delta)
@@ -81,6 +89,8 @@ static span clocks_of(const job *j, const model_view *view, int q)
   const struct model *model = j->model;
   int64_t published = model->published[q];
   if (q == view->reader) return (span){ view->own, view->own };
+  int64_t gone = model->gone[q][view->shard];
+  if (gone < published) published = gone;
   span t = { view->need < published ? view->need : published, published };
   if (j->settings.deterministic) {
     int64_t clock = model->published[view->reader];
@@ -131,10 +141,13 @@ static void check_shard(job *j, int s)
   }
   j->minimum[s] = shard->minimum;
   for (int q = 0; q < j->settings.workers; q++) {
-    if (!model->finished[q] && shard->minimum > model->published[q]) {
+    if (j->settings.joins && !j->counts.joined && q == j->settings.workers - 1) continue; /* it has not begun */
+    if (!model->finished[q] && model->gone[q][s] == EPACT_FOREVER && shard->minimum > model->published[q] &&
+        q < shard->slots) {
       violate(j, "I4 minimum: shard %d says %" PRId64 ", worker %d has published %" PRId64, s, shard->minimum, q,
               model->published[q]);
     }
+    if (q >= shard->slots) continue;
     const epact_slot *slot = &shard->slot[q];
     int64_t freed = model->published[q] - j->worker[q].client.link[s].batches; /* clocks the client let go */
     if (slot->applied != EPACT_FOREVER && freed > slot->applied + 1) {
@@ -175,7 +188,8 @@ static uint64_t check_masters(job *j, int s, int64_t clock, const char *invarian
         double sum = 0, have = shard_cell(master, pair_row(&master->schema, k, false), col),
                twin = shard_cell(master, pair_row(&master->schema, k, true), col);
         for (int q = 0; q < j->settings.workers; q++) {
-          int64_t published = j->model->published[q];
+          int64_t published = j->model->published[q], gone = j->model->gone[q][s];
+          if (gone < published) published = gone;
           sum += j->model->before[q][clock < published ? clock : published][table][k][col];
         }
         bool equal = j->settings.deterministic ? fabs(have - sum) <= 1e-9 : have == sum;

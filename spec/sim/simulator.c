@@ -38,6 +38,10 @@ static void draw_program(job *j, uint64_t seed)
   o->hostile = !o->deterministic && chance(&rng, 0.3);
   o->anarchy = o->hostile && chance(&rng, 0.4);
   if (o->hostile) o->workers++;
+  o->lost = !o->deterministic && !o->anarchy && o->workers > 1 && chance(&rng, 0.25)
+                ? (int32_t)epact_rng_below(&rng, o->workers - 1)
+                : -1;
+  o->joins = !o->deterministic && !o->hostile && o->workers > 1 && chance(&rng, 0.25);
   for (int t = 0; t < o->tables; t++) j->plan[t] = random_plan(&rng, t, o->workers + SHARED, o->deterministic);
   int32_t clocks = (int32_t)between(&rng, 1, MAX_CLOCKS);
   for (int q = 0; q < o->workers; q++) {
@@ -97,21 +101,40 @@ static void print_settings(const job *j, uint64_t seed, uint64_t network_seed)
 
 /* ---- one job ---- */
 
+/* Each shard hears of a worker that is lost, or that joins, at its own time. */
+static void plan_changes(job *j)
+{
+  const job_settings *o = &j->settings;
+  int64_t lost_at = between(&j->network, 0, o->delay * 60), joins_at = between(&j->network, 0, o->delay * 40);
+  for (int s = 0; s < o->shards; s++) {
+    event lost = { .kind = EVENT_EVICT, .shard = s, .slot = o->lost };
+    event admitted = { .kind = EVENT_ADMIT, .shard = s, .slot = o->workers - 1 };
+    lost.time = lost_at + epact_rng_below(&j->network, o->delay * 4);
+    admitted.time = joins_at + epact_rng_below(&j->network, o->delay * 4);
+    j->admitted[s] = -1;
+    if (o->lost >= 0) push_event(j, lost);
+    if (o->joins) push_event(j, admitted);
+  }
+}
+
 static bool open_job(job *j)
 {
   job_settings *o = &j->settings;
   bool ordered = o->deterministic && j->plant != PLANT_UNORDERED;
   int code = EPACT_OK;
   for (int s = 0; s < o->shards && !code; s++) {
-    code = epact_shard_init(&j->shard[s], s, o->shards, o->workers, ordered);
+    code = epact_shard_init(&j->shard[s], s, o->shards, o->workers - o->joins, ordered);
     if (!code) epact_shard_begin(&j->shard[s], 0, o->cut_every);
   }
   for (int q = 0; q < o->workers && !code; q++) {
     epact_outbox outbox = { emit_from_client, &j->worker[q] };
     code = epact_client_init(&j->worker[q].client, q, o->workers, o->shards, -1, outbox);
+    for (int s = 0; s < o->shards; s++) j->model->gone[q][s] = EPACT_FOREVER;
+    if (o->joins && q == o->workers - 1) continue; /* it comes later */
     wake(j, EVENT_RUN, q, 1 + epact_rng_below(&j->network, o->delay));
     if (o->resend) wake(j, EVENT_RESEND, q, o->patience);
   }
+  plan_changes(j);
   if (code) violate(j, "opening: %s", epact_error_message());
   return !code;
 }
@@ -171,6 +194,15 @@ static void deliver_to_shard(job *j, epact_message *m)
   pass_cuts(j, m->shard);
 }
 
+static bool was_given_up(const job *j, int slot)
+{
+  bool any = false;
+  for (int s = 0; s < j->settings.shards; s++) {
+    any = any || (slot < j->shard[s].slots && j->shard[s].slot[slot].incarnation > 0);
+  }
+  return any;
+}
+
 static void deliver_to_client(job *j, epact_message *m)
 {
   sim_worker *w = &j->worker[m->slot];
@@ -178,6 +210,10 @@ static void deliver_to_client(job *j, epact_message *m)
   plant_at_client(j, m, &w->client);
   if (epact_client_step(&w->client, m)) violate(j, "a client failed: %s", epact_error_message());
   bool hostile = j->settings.hostile && m->slot == j->settings.workers - 1;
+  if (w->client.refused_code == EPACT_E_FENCED && was_given_up(j, m->slot)) {
+    w->done = true; /* it learns that it was given up */
+    return;
+  }
   if (w->client.refused_code && !hostile) violate(j, "a shard refused: %s", w->client.refused_text);
   check_shard(j, m->shard);
   if (waited && w->blocked && !is_waiting(w)) run_worker(w);
@@ -213,7 +249,57 @@ static void resend(job *j, int slot)
 {
   sim_worker *w = &j->worker[slot];
   if (epact_client_resend(&w->client)) violate(j, "resending: %s", epact_error_message());
-  if (!w->done || epact_client_unacknowledged(&w->client)) wake(j, EVENT_RESEND, slot, j->settings.patience);
+  bool gone = w->done && was_given_up(j, slot);
+  if (!gone && (!w->done || epact_client_unacknowledged(&w->client))) wake(j, EVENT_RESEND, slot, j->settings.patience);
+}
+
+/* Killed, or so slow that it is taken for dead and goes on until it is told. */
+static void evict(job *j, int s, int slot)
+{
+  epact_outbox outbox = { emit_from_shard, j };
+  epact_slot *place = &j->shard[s].slot[slot];
+  sim_worker *w = &j->worker[slot];
+  if (j->plant == PLANT_EVICT && !place->finishing) place->received++;
+  if (!place->finishing && place->applied != EPACT_FOREVER) j->model->gone[slot][s] = place->received + 1;
+  TRACE(j, "shard %d gives up worker %d after clock %" PRId64, s, slot, place->received);
+  if (!w->done && chance(&j->network, 0.5)) w->done = true;
+  if (epact_shard_evict(&j->shard[s], slot, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
+  check_shard(j, s);
+  pass_cuts(j, s);
+  j->counts.evicted++;
+}
+
+static void join(job *j)
+{
+  sim_worker *w = &j->worker[j->settings.workers - 1];
+  int64_t low = EPACT_FOREVER, *minimum = j->admitted;
+  for (int s = 0; s < j->settings.shards; s++) low = minimum[s] < low ? minimum[s] : low;
+  for (int s = 0; s < j->settings.shards && j->plant == PLANT_JOIN; s++) minimum[s] = low;
+  if (epact_client_join(&w->client, minimum)) violate(j, "joining: %s", epact_error_message());
+  j->model->published[w->client.slot] = w->client.clock;
+  TRACE(j, "worker %d joins at clock %" PRId64, w->client.slot, w->client.clock);
+  j->counts.joined++;
+  wake(j, EVENT_RUN, w->client.slot, 1);
+  if (j->settings.resend) wake(j, EVENT_RESEND, w->client.slot, j->settings.patience);
+}
+
+static void admit(job *j, int s, int slot)
+{
+  bool all = true;
+  if (j->worker[slot].done) return; /* it has heard that it comes too late */
+  int code = epact_shard_admit(&j->shard[s], slot, 1);
+  if (code == EPACT_E_STOPPED) { /* the job is over here: elsewhere it is given up again */
+    j->worker[slot].done = true;
+    for (int i = 0; i < j->settings.shards; i++) {
+      event gone = { .kind = EVENT_EVICT, .time = j->now + j->settings.delay, .shard = i, .slot = slot };
+      if (j->admitted[i] >= 0) push_event(j, gone);
+    }
+    return;
+  }
+  if (code) violate(j, "admitting: %s", epact_error_message());
+  j->admitted[s] = j->shard[s].minimum;
+  for (int i = 0; i < j->settings.shards; i++) all = all && j->admitted[i] >= 0;
+  if (all) wake(j, EVENT_JOIN, slot, 1 + epact_rng_below(&j->network, j->settings.delay));
 }
 
 static void take_event(job *j, event *e)
@@ -227,6 +313,15 @@ static void take_event(job *j, event *e)
   case EVENT_RESEND:
     resend(j, e->slot);
     break;
+  case EVENT_EVICT:
+    evict(j, e->shard, e->slot);
+    break;
+  case EVENT_ADMIT:
+    admit(j, e->shard, e->slot);
+    break;
+  case EVENT_JOIN:
+    join(j);
+    break;
   default:
     deliver(j, e);
   }
@@ -238,6 +333,7 @@ static void check_end(job *j)
 {
   for (int q = 0; q < j->settings.workers - j->settings.hostile; q++) {
     const sim_worker *w = &j->worker[q];
+    if (was_given_up(j, q)) continue;
     if (!w->done) {
       violate(j, "I8 liveness: worker %d waits for ever at clock %" PRId64 " of %d (%s)", q, w->client.clock, w->clocks,
               act_name[w->present.kind]);
@@ -300,6 +396,8 @@ static void add_counts(job_counts *sum, const job_counts *more)
   sum->mutated += more->mutated;
   sum->refused += more->refused;
   sum->cuts += more->cuts;
+  sum->joined += more->joined;
+  sum->evicted += more->evicted;
 }
 
 /* A deterministic job runs over two networks. Returns whether all invariants held. */
@@ -335,9 +433,9 @@ static int run_seeds(const options *o)
   }
   printf("%" PRIu64 " seeds, %" PRId64 " events, %" PRId64 " messages (%" PRId64 " lost, %" PRId64
          " repeated), %" PRId64 " reads of %" PRId64 " rows, %" PRId64 " changes, %" PRId64 " barriers, %" PRId64
-         " hostile frames (%" PRId64 " refused), %" PRId64 " cuts\n",
+         " hostile frames (%" PRId64 " refused), %" PRId64 " cuts, %" PRId64 " joined, %" PRId64 " given up\n",
          seed - o->first, sum.steps, sum.messages, sum.lost, sum.repeated, sum.reads, sum.rows, sum.changes,
-         sum.barriers, sum.mutated, sum.refused, sum.cuts);
+         sum.barriers, sum.mutated, sum.refused, sum.cuts, sum.joined, sum.evicted);
   free(j);
   free(model);
   return o->plant ? held : !held;
