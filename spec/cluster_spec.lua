@@ -45,6 +45,23 @@ describe("the place of a process", function()
       place { JOB_COMPLETION_INDEX = "3", EPACT_SIZE = "4", EPACT_ROOT = "tcp://127.0.0.1:9" })
   end)
 
+  it("has an address with or without its transport", function()
+    local function root(text) return place({ EPACT_RANK = "1", EPACT_SIZE = "2", EPACT_ROOT = text }).root end
+    assert.equal("tcp://node7:5555", root "node7:5555")
+    assert.equal("tcp://node7:5555", root "tcp://node7:5555")
+    assert.equal("tcp://[::1]:5555", root "[::1]:5555")
+    assert.equal("ipc:///tmp/x", root "ipc:///tmp/x")
+  end)
+
+  it("comes with keys, an address of its own, or the word that neither is wanted", function()
+    local environment = { EPACT_RANK = "1", EPACT_SIZE = "2", EPACT_ROOT = "a:1", EPACT_KEYS = "k",
+      EPACT_INSECURE = "1", EPACT_ADDRESS = "b" }
+    assert.same({ rank = 1, size = 2, root = "tcp://a:1", keys = "k", insecure = true, address = "b" },
+      place(environment))
+    environment.EPACT_INSECURE, environment.EPACT_KEYS, environment.EPACT_ADDRESS = "0", "", ""
+    assert.same({ rank = 1, size = 2, root = "tcp://a:1", insecure = false }, place(environment))
+  end)
+
   it("says what is missing or wrong", function()
     local function fails(pattern, environment)
       local ok, message = pcall(place, environment)
@@ -54,6 +71,8 @@ describe("the place of a process", function()
     fails("EPACT_SIZE is 2 but EPACT_RANK is not set", { EPACT_SIZE = "2" })
     fails("EPACT_RANK is 2 but EPACT_SIZE is 2", { EPACT_RANK = "2", EPACT_SIZE = "2" })
     fails('EPACT_RANK must be an integer >= 0, got "x"', { EPACT_RANK = "x", EPACT_SIZE = "2" })
+    fails('EPACT_INSECURE must be 1 or 0, got "yes"', { EPACT_RANK = "0", EPACT_SIZE = "2", EPACT_ROOT = "a:1",
+      EPACT_INSECURE = "yes" })
     fails("EPACT_ROOT %(the address of rank 0", { EPACT_RANK = "0", EPACT_SIZE = "2" })
   end)
 end)

@@ -309,7 +309,9 @@ describe("the environment", function()
     assert.equal("EPACT_RANK is 2 but EPACT_SIZE is 2", refused "EPACT_SIZE = '2', EPACT_RANK = '2'")
     assert.matches("^EPACT_SIZE says 2 processes but EPACT_ROOT %(the address of rank 0, .*%) is not set$",
       refused "EPACT_SIZE = '2', EPACT_RANK = '0'")
-    assert.equal("epact.run: the root address must be ipc:// or tcp:// on the loopback, got tcp://10.0.0.1:5555",
-      refused "EPACT_SIZE = '2', EPACT_RANK = '0', EPACT_ROOT = 'tcp://10.0.0.1:5555'")
+    for _, root in ipairs { "tcp://node7", "udp://node7:1", "tcp://a:0", "tcp://a:b:1", "tcp://[::1:5", "ipc://" } do
+      assert.equal("epact.run: the root address must be tcp://HOST:PORT or ipc://PATH, got " .. root,
+        refused("EPACT_SIZE = '2', EPACT_RANK = '0', EPACT_ROOT = '" .. root .. "'"))
+    end
   end)
 end)

@@ -40,7 +40,8 @@ enum {
   EPACT_E_SYSTEM = -20,     /* a call of the operating system failed */
   EPACT_E_DISK = -22,       /* what must last could not be written, synced or read back */
   EPACT_E_NO_FILE = -23,    /* a file of ours that should be there is not */
-  EPACT_E_SNAPSHOT = -24    /* a snapshot that is missing, of another run, or in the way */
+  EPACT_E_SNAPSHOT = -24,   /* a snapshot that is missing, of another run, or in the way */
+  EPACT_E_AUTH = -25        /* keys are missing, wrong, or not secret; or the other side refuses them */
 };
 
 /** The sentence of this thread's last failure ("" when there was none). */

@@ -39,7 +39,7 @@ const char *epact_error_name(int code)
     "OK",         "E_MISUSE", "E_NOMEM", "E_IO",        "E_PARSE",  "E_AGAIN",  "E_STOPPED", "E_INTERRUPTED",
     "E_TIMEOUT",  "E_SCHEMA", "E_RANGE", "E_NONFINITE", "E_CLOCK",  "E_FENCED", "E_CORRUPT", "E_PROTO",
     "E_VERSION",  "E_JOB",    "E_LIMIT", "E_DIVERGED",  "E_SYSTEM", "E_LOST",   "E_DISK",    "E_NO_FILE",
-    "E_SNAPSHOT",
+    "E_SNAPSHOT", "E_AUTH",
   };
   int count = (int)(sizeof name / sizeof *name);
   return code <= 0 && code > -count ? name[-code] : "E_UNKNOWN";

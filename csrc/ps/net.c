@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -25,31 +26,33 @@ int epact_net_fail(const char *what, const char *endpoint)
   return epact_fail(EPACT_E_SYSTEM, "%s %s: %s", what, endpoint, zmq_strerror(zmq_errno()));
 }
 
-bool epact_endpoint_is_local(const char *endpoint)
-{
-  return !strncmp(endpoint, "ipc://", 6) || !strncmp(endpoint, "tcp://127.", 10) ||
-         !strncmp(endpoint, "tcp://localhost:", 16);
-}
-
 /* ---- sockets ---- */
 
-static void *new_socket(epact_net *net, int type)
+/* ZeroMQ's own heartbeats stay off: they would close a connection that is only slow, with the frames on it,
+ * and ours (net_liveness.c) decide who is lost. `endpoint`: what it is for. */
+static void *new_socket(epact_net *net, int type, const char *endpoint)
 {
   void *socket = zmq_socket(net->context, type);
   int linger = LINGER_MILLISECONDS, unlimited = 0;
   int64_t largest = (int64_t)EPACT_WIRE_LIMIT;
+  int sixth = strchr(endpoint, '[') != NULL;
   if (!socket) return NULL;
+  zmq_setsockopt(socket, ZMQ_IPV6, &sixth, sizeof sixth);
   zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
   zmq_setsockopt(socket, ZMQ_SNDHWM, &unlimited, sizeof unlimited);
   zmq_setsockopt(socket, ZMQ_RCVHWM, &unlimited, sizeof unlimited);
   zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
-  return socket;
+  if (!epact_security_socket(socket)) return socket;
+  zmq_close(socket);
+  return NULL;
 }
 
 /* An endpoint of an earlier job of this process may take a moment to be free again. */
 int epact_net_bind(epact_net *net, const char *endpoint, double end)
 {
   while (zmq_bind(net->router, endpoint)) {
+    if (zmq_errno() == EADDRNOTAVAIL || zmq_errno() == ENODEV)
+      return epact_fail(EPACT_E_AGAIN, "%s is no address of this machine", endpoint);
     if (zmq_errno() != EADDRINUSE || epact_now() > end) return epact_net_fail("cannot bind", endpoint);
     int code = net->interrupted ? net->interrupted() : EPACT_OK;
     if (code) return code;
@@ -64,8 +67,11 @@ int epact_net_bind(epact_net *net, const char *endpoint, double end)
 
 int epact_net_connect(epact_net *net, int rank)
 {
-  net->dealer[rank] = new_socket(net, ZMQ_DEALER);
-  if (!net->dealer[rank] || zmq_connect(net->dealer[rank], net->endpoint[rank])) {
+  net->dealer[rank] = new_socket(net, ZMQ_DEALER, net->endpoint[rank]);
+  if (!net->dealer[rank]) return epact_net_fail("cannot open a socket for", net->endpoint[rank]);
+  int code = epact_security_client(net, net->dealer[rank], rank);
+  if (code) return code;
+  if (zmq_connect(net->dealer[rank], net->endpoint[rank])) {
     return epact_net_fail("cannot connect to", net->endpoint[rank]);
   }
   return EPACT_OK;
@@ -100,7 +106,7 @@ int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
   stamped.sender = net->rank;
   char *data = epact_malloc(epact_wire_size(message));
   if (!data) return EPACT_E_NOMEM;
-  int code = epact_wire_encode(&stamped, net->job, data, &bytes);
+  int code = epact_wire_encode(&stamped, net->number[rank], data, &bytes);
   if (code) {
     free(data);
     return code;
@@ -108,43 +114,93 @@ int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
   return send_bytes(net, rank, data, bytes);
 }
 
-/* The next frame, decoded, in memory of its own (which is aligned; ZeroMQ's need not be). A letter that
- * is refused is counted and said on stderr, but for one of another job: who runs job after job at one
- * address may hear of the last one, or of the next. NULL when none is there. */
+/* Frames carry this process's own number; those that register, the job's. */
+static int decode(const epact_net *net, const char *frame, size_t bytes, epact_decoded *decoded)
+{
+  int code = epact_wire_decode(frame, bytes, net->number[net->rank], decoded);
+  if (code != EPACT_E_JOB || net->rank != 0) return code;
+  code = epact_wire_decode(frame, bytes, net->job, decoded);
+  if (code || decoded->message.kind == EPACT_M_REGISTER) return code;
+  epact_decoded_free(decoded);
+  return epact_fail(EPACT_E_JOB, "a frame of a process that is no member of the job");
+}
+
+/* Who runs job after job at one address may hear of the last one while the next registers: that is counted
+ * only. */
+static void refuse_frame(epact_net *net, int code)
+{
+  static const struct {
+    int code, reason;
+  } reasons[] = { { EPACT_E_VERSION, EPACT_REFUSED_VERSION },
+                  { EPACT_E_JOB, EPACT_REFUSED_JOB },
+                  { EPACT_E_CORRUPT, EPACT_REFUSED_CORRUPT },
+                  { EPACT_E_LIMIT, EPACT_REFUSED_SIZE } };
+  int reason = EPACT_REFUSED_MALFORMED;
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    if (reasons[i].code == code) reason = reasons[i].reason;
+  }
+  bool quiet = code == EPACT_E_JOB && !net->started;
+  epact_refuse(&net->refusals, reason, quiet ? NULL : "a frame: %s", epact_error_message());
+}
+
+/* Parts nobody of us sends. @return whether there were any */
+static bool drop_rest(void *socket, zmq_msg_t *last)
+{
+  bool any = false;
+  while (zmq_msg_more(last)) {
+    any = true;
+    zmq_msg_close(last);
+    zmq_msg_init(last);
+    if (zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0) break;
+  }
+  return any;
+}
+
+/* A frame that came whole, in memory of its own (which is aligned; ZeroMQ's need not be). */
+static int take_letter(epact_net *net, zmq_msg_t *body, epact_letter **result)
+{
+  size_t bytes = zmq_msg_size(body);
+  epact_letter *letter = epact_calloc(1, sizeof *letter);
+  if (letter) letter->frame = epact_malloc(bytes);
+  if (!letter || !letter->frame) {
+    free(letter);
+    return EPACT_E_NOMEM;
+  }
+  memcpy(letter->frame, zmq_msg_data(body), bytes);
+  const char *user = net->keys ? zmq_msg_gets(body, "User-Id") : NULL;
+  if (user) snprintf(letter->user, sizeof letter->user, "%s", user);
+  int code = decode(net, letter->frame, bytes, &letter->decoded);
+  if (!code) {
+    *result = letter;
+    return EPACT_OK;
+  }
+  free(letter->frame);
+  free(letter);
+  return code;
+}
+
 epact_letter *epact_net_receive(epact_net *net)
 {
   for (;;) {
     zmq_msg_t identity, body;
+    epact_letter *letter = NULL;
     zmq_msg_init(&identity);
     zmq_msg_init(&body);
     bool got = zmq_msg_recv(&identity, net->router, ZMQ_DONTWAIT) >= 0;
-    bool whole = got && zmq_msg_more(&identity) && zmq_msg_recv(&body, net->router, ZMQ_DONTWAIT) >= 0;
-    bool more = whole ? zmq_msg_more(&body) : false;
-    size_t bytes = whole ? zmq_msg_size(&body) : 0;
-    epact_letter *letter = whole && !more ? epact_calloc(1, sizeof *letter) : NULL;
-    char *copy = letter ? epact_malloc(bytes) : NULL;
-    if (copy) memcpy(copy, zmq_msg_data(&body), bytes);
-    while (more) { /* parts nobody of us sends */
-      zmq_msg_close(&body);
-      zmq_msg_init(&body);
-      if (zmq_msg_recv(&body, net->router, ZMQ_DONTWAIT) < 0) break;
-      more = zmq_msg_more(&body);
+    int code = EPACT_OK;
+    if (got) {
+      bool whole = zmq_msg_more(&identity) && zmq_msg_recv(&body, net->router, ZMQ_DONTWAIT) >= 0;
+      code = whole ? take_letter(net, &body, &letter) : epact_fail(EPACT_E_PROTO, "it has no content");
+      if (drop_rest(net->router, &body)) {
+        if (letter) epact_letter_free(letter);
+        letter = NULL;
+        code = epact_fail(EPACT_E_PROTO, "it comes in several parts");
+      }
     }
     zmq_msg_close(&identity);
     zmq_msg_close(&body);
-    if (copy && !epact_wire_decode(copy, bytes, net->job, &letter->decoded)) {
-      letter->frame = copy;
-      return letter;
-    }
-    bool of_another_job = copy && epact_error_code() == EPACT_E_JOB;
-    free(copy);
-    free(letter);
-    if (!got) return NULL;
-    net->refused++;
-    if (of_another_job)
-      net->strangers++;
-    else
-      fprintf(stderr, "epact: rank %d refused a frame: %s\n", net->rank, epact_error_message());
+    if (!got || letter) return letter;
+    refuse_frame(net, code);
   }
 }
 
@@ -157,52 +213,80 @@ void epact_letter_free(epact_letter *letter)
 
 /* ---- opening ---- */
 
-int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers,
-                   struct epact_beginning *begin)
+static int prepare(epact_net *net, const epact_process_options *options)
 {
-  if (!epact_endpoint_is_local(options->root)) {
-    return epact_fail(EPACT_E_MISUSE, "the root address must be ipc:// or tcp:// on the loopback, got %s",
-                      options->root);
-  }
-  epact_net *net = epact_calloc(1, sizeof *net);
-  if (!net) return EPACT_E_NOMEM;
-  *result = net;
   net->rank = options->rank;
   net->size = options->size;
   net->job = options->job;
   net->deterministic = options->deterministic != 0;
   net->snapshot_every = options->snapshots ? options->snapshot_every : 0;
-  net->begin = begin;
   net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;
   net->queue_end = &net->queue;
   net->early_end = &net->early;
   pthread_mutex_init(&net->queue_lock, NULL);
+  epact_refusals_init(&net->refusals, net->rank);
+  size_t size = (size_t)net->size;
   net->context = zmq_ctx_new();
-  net->dealer = epact_calloc((size_t)net->size, sizeof *net->dealer);
-  net->endpoint = epact_calloc((size_t)net->size, EPACT_ENDPOINT_BYTES);
-  if (!net->context || !net->dealer || !net->endpoint) return EPACT_E_NOMEM;
-  if (!(net->router = new_socket(net, ZMQ_ROUTER))) return epact_net_fail("cannot open a socket for", options->root);
+  net->dealer = epact_calloc(size, sizeof *net->dealer);
+  net->monitor = epact_calloc(size, sizeof *net->monitor);
+  net->endpoint = epact_calloc(size, EPACT_ENDPOINT_BYTES);
+  net->key = epact_calloc(size, EPACT_KEY_BYTES);
+  net->number = epact_calloc(size, sizeof *net->number);
+  if (!net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
+    return EPACT_E_NOMEM;
+  /* A DEALER, its monitor and the monitor's other end for every process. */
+  int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->size + 64;
+  if (sockets < need) zmq_ctx_set(net->context, ZMQ_MAX_SOCKETS, need);
+  net->number[0] = net->job;
+  if (getrandom(&net->number[net->rank], sizeof *net->number, 0) != sizeof *net->number)
+    return epact_fail(EPACT_E_SYSTEM, "cannot draw a number: %s", strerror(errno));
   if (pipe(net->wake)) return epact_fail(EPACT_E_SYSTEM, "cannot open a pipe: %s", strerror(errno));
   for (int i = 0; i < 2; i++) fcntl(net->wake[i], F_SETFL, fcntl(net->wake[i], F_GETFL) | O_NONBLOCK);
+  return EPACT_OK;
+}
+
+int epact_net_open(epact_net **result, const epact_process_options *options, int32_t *workers,
+                   struct epact_beginning *begin)
+{
+  int code = epact_root_check(options->root);
+  if (code) return code;
+  epact_net *net = epact_calloc(1, sizeof *net);
+  if (!net) return EPACT_E_NOMEM;
+  *result = net;
+  net->begin = begin;
+  if ((code = prepare(net, options)) || (code = epact_security_open(net, options))) return code;
+  if (net->keys) {
+    memcpy(net->key[0], net->keys->root, EPACT_KEY_BYTES);
+    memcpy(net->key[net->rank], net->keys->public_key, EPACT_KEY_BYTES);
+  }
+  if (!(net->router = new_socket(net, ZMQ_ROUTER, options->root)))
+    return epact_net_fail("cannot open a socket for", options->root);
+  if (strncmp(options->root, "ipc://", 6) && (code = epact_security_server(net))) return code;
 
   bool impatient = options->timeout > 0 && options->timeout < REGISTER_WITHIN;
   net->patience = impatient ? options->timeout : REGISTER_WITHIN;
   double end = epact_now() + net->patience;
+  const char *address = options->address && *options->address ? options->address : NULL;
   if (net->rank == 0) {
-    int code = epact_net_bind(net, options->root, end);
+    code = epact_root_bind(net, options->root, address, end);
     return code ? code : epact_net_register(net, workers, end);
   }
-  char endpoint[EPACT_ENDPOINT_BYTES];
-  bool ipc = !strncmp(options->root, "ipc://", 6);
-  snprintf(net->endpoint[0], EPACT_ENDPOINT_BYTES, "%s", options->root);
-  if (ipc) snprintf(endpoint, sizeof endpoint, "%.200s.%d", options->root, net->rank);
-  int code = epact_net_bind(net, ipc ? endpoint : "tcp://127.0.0.1:*", end);
+  char own[EPACT_ENDPOINT_BYTES];
+  code = epact_root_find(net, options->root, address, end, own);
+  if (!code) code = epact_net_bind(net, own, end);
+  if (code == EPACT_E_AGAIN) code = epact_fail(EPACT_E_SYSTEM, "%s (EPACT_ADDRESS)", epact_error_message());
   if (!code) code = epact_net_connect(net, 0);
   return code ? code : epact_net_register(net, workers, end);
 }
 
 /* ---- the thread ---- */
+
+bool epact_net_is_from(const epact_net *net, const epact_letter *letter)
+{
+  int rank = letter->decoded.message.sender;
+  return rank < net->size && (!net->keys || !strcmp(letter->user, net->key[rank]));
+}
 
 /* Frames a process must not believe: of a slot that is not the sender's, an answer to somebody else's worker. */
 static bool belongs(const epact_process *process, const epact_message *m)
@@ -218,21 +302,28 @@ static void take_frame(epact_net *net, epact_letter *letter)
 {
   epact_process *process = net->process;
   const epact_message *m = &letter->decoded.message;
-  epact_liveness_heard(net, m->sender);
-  if (m->kind == EPACT_M_STOP) {
+  if (m->kind == EPACT_M_REGISTER) { /* may be sent again before its sender knows the members */
+    const char *known = m->shard >= 0 && m->shard < net->size ? net->endpoint[m->shard] : "";
+    if (!*known || strncmp(m->text, known, strlen(known)) != 0)
+      epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a registration: the job has begun");
+  } else if (!epact_net_is_from(net, letter)) {
+    epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame that claims to come from rank %d", m->sender);
+  } else if (m->kind == EPACT_M_STOP) {
     epact_process_stop_here(process, m->text, false);
   } else if (m->kind == EPACT_M_SAVED || m->kind == EPACT_M_DURABLE) {
+    epact_liveness_heard(net, m->sender);
     if (process->keep) epact_keep_take(process->keep, m);
-  } else if (m->kind == EPACT_M_REGISTER || m->kind == EPACT_M_MEMBERS || m->kind == EPACT_M_HEARTBEAT) {
-    /* a registration sent twice, or a sign of life */
+  } else if (m->kind == EPACT_M_MEMBERS || m->kind == EPACT_M_HEARTBEAT) {
+    epact_liveness_heard(net, m->sender);
   } else if (!belongs(process, m)) {
-    net->refused++;
-    fprintf(stderr, "epact: rank %d refused a frame for worker %d\n", net->rank, m->slot);
+    epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame of rank %d for worker %d", m->sender, m->slot);
   } else if (m->kind >= EPACT_M_CREATED) {
+    epact_liveness_heard(net, m->sender);
     epact_worker_post(&process->worker[m->slot - process->first_slot], letter);
     return;
-  } else if (epact_process_step(process, NULL, m)) {
-    epact_process_stop(process, epact_error_message());
+  } else {
+    epact_liveness_heard(net, m->sender);
+    if (epact_process_step(process, NULL, m)) epact_process_stop(process, epact_error_message());
   }
   epact_letter_free(letter);
 }
@@ -302,7 +393,7 @@ int epact_net_send(epact_net *net, int rank, const epact_message *message)
   stamped.sender = net->rank;
   f->rank = rank;
   f->data = epact_malloc(epact_wire_size(message));
-  int code = f->data ? epact_wire_encode(&stamped, net->job, f->data, &f->bytes) : EPACT_E_NOMEM;
+  int code = f->data ? epact_wire_encode(&stamped, net->number[rank], f->data, &f->bytes) : EPACT_E_NOMEM;
   if (code) {
     free(f->data);
     free(f);
@@ -334,14 +425,24 @@ void epact_net_close(epact_net *net)
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
   }
+  for (int rank = 0; net->monitor && rank < net->size; rank++) {
+    if (net->monitor[rank]) zmq_close(net->monitor[rank]);
+  }
   if (net->router) zmq_close(net->router);
   if (net->context) zmq_ctx_term(net->context); /* sends what is queued, for at most the linger time */
+  epact_security_close(net);
+  epact_refusals_tick(&net->refusals, true);
   for (int i = 0; i < 2; i++) {
     if (net->wake[i] >= 0) close(net->wake[i]);
   }
   for (epact_letter *letter; (letter = take_early(net));) epact_letter_free(letter);
   pthread_mutex_destroy(&net->queue_lock);
+  pthread_mutex_destroy(&net->refusals.lock);
+  epact_keys_free(net->keys);
   free(net->dealer);
+  free(net->monitor);
   free(net->endpoint);
+  free(net->key);
+  free(net->number);
   free(net);
 }

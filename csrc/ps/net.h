@@ -1,8 +1,10 @@
-/* The inside of net.c and its parts: registration and signs of life. All sockets belong to one thread at
- * a time: the one that opens the net, then the net's own. */
+/* The inside of net.c and its parts: addresses, who may connect, what is refused, registration and signs of
+ * life. All sockets belong to one thread at a time: the one that opens the net, then the net's own; but those
+ * of the door, which are its thread's. */
 #ifndef EPACT_PS_NET_H
 #define EPACT_PS_NET_H
 
+#include "keys.h"
 #include "process.h"
 
 #define EPACT_ENDPOINT_BYTES 256
@@ -14,26 +16,42 @@ typedef struct epact_frame {
   char *data;
 } epact_frame;
 
+/* net_refusals.c: under its lock, since the net's thread and the door's both write. */
+typedef struct {
+  pthread_mutex_t lock;
+  int rank;
+  uint64_t count[EPACT_REFUSALS];
+  uint64_t hidden, unprinted; /* lines held back: since the window began, and before */
+  int lines;
+  double window;
+} epact_refusal_book;
+
+typedef struct epact_door epact_door;
+
 struct epact_net {
   epact_process *process;
   int32_t rank, size;
   double patience;          /* seconds this process waits for the others to register */
   int (*interrupted)(void); /* ... or until this is negative; NULL: never */
-  uint64_t job;
+  uint64_t job;             /* the number of the job, which all know: frames that register carry it */
+  uint64_t *number;         /* by rank: what frames to it carry; drawn by each, told only to members */
   bool deterministic;
   int64_t snapshot_every;                 /* 0: none */
   struct epact_beginning *begin;          /* rank 0 tells it, the others hear it */
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */
+  void **monitor;                         /* by rank: of its DEALER */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */
-  epact_letter *early, **early_end;       /* came before this process knew the members */
+  char (*key)[EPACT_KEY_BYTES];           /* by rank: its public key; "" without keys */
+  epact_keys *keys;                       /* NULL: connections are plain */
+  epact_door *door;
+  epact_refusal_book refusals;
+  epact_letter *early, **early_end; /* came before this process knew the members */
   bool started;
   pthread_t thread;
   int wake[2];
   pthread_mutex_t queue_lock;
   epact_frame *queue, **queue_end;
   bool closing;
-  uint64_t refused;   /* frames that were not accepted */
-  uint64_t strangers; /* ... because they are another job's */
   /* signs of life: net_liveness.c */
   struct epact_peer *peer; /* by rank */
   double lease, heartbeat; /* seconds */
@@ -43,7 +61,8 @@ typedef struct epact_peer epact_peer;
 
 /** E_SYSTEM with ZeroMQ's reason. */
 int epact_net_fail(const char *what, const char *endpoint);
-/** Binds the ROUTER; its endpoint becomes that of this rank. Tries until `end` while the address is in use. */
+/** Binds the ROUTER; its endpoint becomes that of this rank. Tries until `end` while the address is in use.
+ * E_AGAIN: it is no address of this machine. */
 int epact_net_bind(epact_net *net, const char *endpoint, double end);
 /** Connects a DEALER to the endpoint of `rank`. */
 int epact_net_connect(epact_net *net, int rank);
@@ -53,8 +72,42 @@ int epact_net_send_now(epact_net *net, int rank, const epact_message *message);
 epact_letter *epact_net_receive(epact_net *net);
 void epact_letter_free(epact_letter *letter);
 
-/** An endpoint that only processes of this machine can reach. */
-bool epact_endpoint_is_local(const char *endpoint);
+/** Whether a letter comes from the process it names, as far as keys can tell. */
+bool epact_net_is_from(const epact_net *net, const epact_letter *letter);
+
+/* net_address.c */
+/** MISUSE unless it is tcp://HOST:PORT or ipc://PATH. */
+int epact_root_check(const char *root);
+/** An endpoint that needs no look into the names of machines. */
+bool epact_endpoint_is_numeric(const char *endpoint);
+/** Binds the ROUTER of rank 0 where `root` leads, or at `address` (may be NULL). */
+int epact_root_bind(epact_net *net, const char *root, const char *address, double end);
+/** Finds the root's endpoint, and `own` for this process to bind, by `address` (may be NULL) or by the route to it. */
+int epact_root_find(epact_net *net, const char *root, const char *address, double end, char *own);
+
+/* net_security.c */
+/** Reads the keys; E_AUTH where there must be some. */
+int epact_security_open(epact_net *net, const epact_process_options *options);
+/** Ends the door's thread: after the context. */
+void epact_security_close(epact_net *net);
+/** Limits of any socket. */
+int epact_security_socket(void *socket);
+/** Prepares the ROUTER, before it is bound. */
+int epact_security_server(epact_net *net);
+/** Prepares the DEALER to `rank`, before it is connected. */
+int epact_security_client(epact_net *net, void *dealer, int rank);
+/** Takes an event off a socket's monitor; false when there is none. */
+bool epact_net_event(void *monitor, int *number, int64_t *value);
+/** E_AUTH when an event of the DEALER to `rank` means that the handshake will not succeed. *unclear: 0 at first. */
+int epact_security_event(const epact_net *net, int rank, int number, int64_t value, double *unclear);
+
+/* net_refusals.c */
+void epact_refusals_init(epact_refusal_book *book, int rank);
+/** Counts, and says on stderr what was refused unless too much is said; format NULL: counts only. */
+void epact_refuse(epact_refusal_book *book, int reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/** Says how much was held back, now and then. */
+void epact_refusals_tick(epact_refusal_book *book, bool last);
+uint64_t epact_refusals_of(epact_refusal_book *book, int reason);
 
 /* net_register.c */
 /** Rank 0: waits for all to register, tells all. Others: register, wait to be told. */

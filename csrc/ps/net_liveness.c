@@ -15,46 +15,24 @@
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
 struct epact_peer {
-  void *monitor; /* of the DEALER to it; NULL for this process */
-  double heard;  /* when its last frame came */
-  double cut;    /* when its connection closed; 0 while it is open */
+  double heard;   /* when its last frame came */
+  double cut;     /* when its connection closed; 0 while it is open */
+  double unclear; /* since when handshakes with it break off; 0: they do not */
 };
-
-static void endpoint_of_monitor(const epact_net *net, int rank, char *endpoint, size_t bytes)
-{
-  snprintf(endpoint, bytes, "inproc://epact-%p-%d", (const void *)net, rank);
-}
 
 int epact_liveness_open(epact_net *net, double lease)
 {
-  char endpoint[64];
   net->lease = lease > 0 ? lease : DEFAULT_LEASE;
   net->heartbeat = net->lease < 4 ? net->lease / 4 : 1;
   net->ticked = net->beaten = epact_now();
   net->peer = epact_calloc((size_t)net->size, sizeof *net->peer);
   if (!net->peer) return EPACT_E_NOMEM;
-  for (int rank = 0; rank < net->size; rank++) {
-    epact_peer *peer = &net->peer[rank];
-    peer->heard = net->ticked;
-    if (rank == net->rank) continue;
-    endpoint_of_monitor(net, rank, endpoint, sizeof endpoint);
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED;
-    peer->monitor = zmq_socket(net->context, ZMQ_PAIR);
-    if (!peer->monitor || zmq_socket_monitor(net->dealer[rank], endpoint, events) ||
-        zmq_connect(peer->monitor, endpoint)) {
-      return epact_net_fail("cannot watch", net->endpoint[rank]);
-    }
-  }
+  for (int rank = 0; rank < net->size; rank++) net->peer[rank].heard = net->ticked;
   return EPACT_OK;
 }
 
 void epact_liveness_close(epact_net *net)
 {
-  for (int rank = 0; net->peer && rank < net->size; rank++) {
-    if (!net->peer[rank].monitor) continue;
-    zmq_socket_monitor(net->dealer[rank], NULL, 0);
-    zmq_close(net->peer[rank].monitor);
-  }
   free(net->peer);
   net->peer = NULL;
 }
@@ -64,26 +42,19 @@ void epact_liveness_heard(epact_net *net, int rank)
   if (rank >= 0 && rank < net->size) net->peer[rank].heard = epact_now();
 }
 
-/* An event is two parts: its number (u16) and value (u32), then the endpoint. */
-static void take_events(epact_peer *peer, double now)
+/* E_AUTH when the other side will not have us. */
+static int take_events(epact_net *net, int rank, double now)
 {
-  for (;;) {
-    zmq_msg_t event, endpoint;
-    uint16_t number = 0;
-    zmq_msg_init(&event);
-    bool got = zmq_msg_recv(&event, peer->monitor, ZMQ_DONTWAIT) >= 0;
-    if (got && zmq_msg_size(&event) >= sizeof number) memcpy(&number, zmq_msg_data(&event), sizeof number);
-    bool more = got && zmq_msg_more(&event);
-    zmq_msg_close(&event);
-    if (more) {
-      zmq_msg_init(&endpoint);
-      zmq_msg_recv(&endpoint, peer->monitor, ZMQ_DONTWAIT);
-      zmq_msg_close(&endpoint);
-    }
-    if (!got) return;
+  epact_peer *peer = &net->peer[rank];
+  int number, code = EPACT_OK;
+  int64_t value;
+  while (!code && epact_net_event(net->monitor[rank], &number, &value)) {
     if (number == ZMQ_EVENT_CONNECTED) peer->cut = 0;
     if (number == ZMQ_EVENT_DISCONNECTED && !(peer->cut > 0)) peer->cut = now;
+    /* Who has closed for good, and whose port another may use by now, is lost and not unkind. */
+    if (!(peer->cut > 0)) code = epact_security_event(net, rank, number, value, &peer->unclear);
   }
+  return code;
 }
 
 /* A process may go when its workers have finished and so have ours, whose rows it serves. */
@@ -130,12 +101,17 @@ long epact_liveness_tick(epact_net *net)
     for (int rank = 0; rank < net->size; rank++) net->peer[rank].heard = now;
   }
   net->ticked = now;
+  epact_refusals_tick(&net->refusals, false);
   bool beat = now - net->beaten >= net->heartbeat;
   if (beat) net->beaten = now;
   for (int rank = 0; rank < net->size; rank++) {
     epact_peer *peer = &net->peer[rank];
-    if (!peer->monitor) continue;
-    take_events(peer, now);
+    if (!net->monitor[rank]) continue;
+    if (take_events(net, rank, now) && !epact_process_stopped(net->process)) {
+      char reason[512];
+      snprintf(reason, sizeof reason, "%s [E_AUTH]", epact_error_message());
+      epact_process_stop(net->process, reason);
+    }
     if (beat) {
       epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
       epact_net_send_now(net, rank, &sign); /* who cannot be sent to is found lost soon enough */

@@ -1,5 +1,6 @@
 /* How the processes of a job find each other: each binds what is free and tells rank 0, whose address is
- * known to all; when all have come, rank 0 tells everyone's. */
+ * known to all; when all have come, rank 0 tells everyone's. With its endpoint each tells the number that it
+ * has drawn, which frames to it must carry, and its public key. */
 #include "net.h"
 
 #include "keep.h"
@@ -11,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
+
+/* "endpoint number key", the key being - without keys. */
+#define ENTRY "%s %016" PRIx64 " %s"
+#define SCAN_ENTRY "%255s %" SCNx64 " %40s"
+#define ENTRY_BYTES (EPACT_ENDPOINT_BYTES + EPACT_KEY_BYTES + 20)
 
 #define REGISTER_EVERY 0.05 /* seconds between registrations, until the members are known */
 
@@ -28,6 +34,35 @@ static int missing_ranks(const epact_net *net, char *text, size_t bytes)
   return missing;
 }
 
+static void write_entry(const epact_net *net, int rank, char *text, size_t bytes)
+{
+  snprintf(text, bytes, ENTRY, net->endpoint[rank], net->number[rank], *net->key[rank] ? net->key[rank] : "-");
+}
+
+typedef struct {
+  char endpoint[EPACT_ENDPOINT_BYTES], key[EPACT_KEY_BYTES];
+  uint64_t number;
+} entry;
+
+/* *used: its characters. An endpoint that leads out of this machine, or whose name must be looked up, is
+ * none of this job's where the root is not such a one. */
+static bool read_entry(const epact_net *net, const char *text, entry *e, int *used)
+{
+  *used = 0;
+  if (sscanf(text, SCAN_ENTRY "%n", e->endpoint, &e->number, e->key, used) != 3 || !*used) return false;
+  if (!strcmp(e->key, "-")) e->key[0] = 0;
+  return !*e->key == !net->keys && epact_endpoint_is_numeric(e->endpoint) &&
+         !strncmp(e->endpoint, net->endpoint[0], 6) &&
+         (!epact_endpoint_is_local(net->endpoint[0]) || epact_endpoint_is_local(e->endpoint));
+}
+
+static void keep_entry(epact_net *net, int rank, const entry *e)
+{
+  memcpy(net->endpoint[rank], e->endpoint, sizeof e->endpoint);
+  memcpy(net->key[rank], e->key, sizeof e->key);
+  net->number[rank] = e->number;
+}
+
 /* 1: a frame is there, 0: not yet; negative: interrupted, or the socket failed. */
 static int wait_readable(epact_net *net, double seconds)
 {
@@ -38,19 +73,29 @@ static int wait_readable(epact_net *net, double seconds)
   return code ? code : ready > 0;
 }
 
-static int take_registration(epact_net *net, const epact_message *m, int32_t *workers)
+static int take_registration(epact_net *net, const epact_letter *letter, int32_t *workers)
 {
-  if (m->kind != EPACT_M_REGISTER || m->shard < 1 || m->shard >= net->size || m->slot < 1 ||
-      !epact_endpoint_is_local(m->text) || strlen(m->text) >= EPACT_ENDPOINT_BYTES) {
+  const epact_message *m = &letter->decoded.message;
+  entry e;
+  int used;
+  bool good = m->kind == EPACT_M_REGISTER && m->shard >= 1 && m->shard < net->size && m->slot >= 1 &&
+              read_entry(net, m->text, &e, &used) && !m->text[used];
+  if (!good) {
+    epact_refuse(&net->refusals, EPACT_REFUSED_MALFORMED, "a registration that does not fit this job");
+    return EPACT_OK;
+  }
+  if (strcmp(e.key, letter->user) != 0) {
+    epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a registration of rank %d under a key that is not its own",
+                 m->shard);
     return EPACT_OK;
   }
   const char *known = net->endpoint[m->shard];
-  if (*known && !strcmp(known, m->text)) return EPACT_OK; /* told again until it hears the members */
+  if (*known && !strcmp(known, e.endpoint)) return EPACT_OK; /* told again until it hears the members */
   if (*known) {
-    return epact_fail(EPACT_E_JOB, "rank %d came twice: at %s and at %s", m->shard, known, m->text);
+    return epact_fail(EPACT_E_JOB, "rank %d came twice: at %s and at %s", m->shard, known, e.endpoint);
   }
   workers[m->shard] = m->slot;
-  snprintf(net->endpoint[m->shard], EPACT_ENDPOINT_BYTES, "%s", m->text);
+  keep_entry(net, m->shard, &e);
   int code = epact_net_connect(net, m->shard);
   if (code) return code;
   if (m->cursor != net->snapshot_every) {
@@ -64,11 +109,13 @@ static int take_registration(epact_net *net, const epact_message *m, int32_t *wo
 
 static int announce_members(epact_net *net, const int32_t *workers)
 {
-  size_t bytes = (size_t)net->size * (EPACT_ENDPOINT_BYTES + 16), length = 0;
+  size_t bytes = (size_t)net->size * (ENTRY_BYTES + 16), length = 0;
   char *text = epact_malloc(bytes);
   if (!text) return EPACT_E_NOMEM;
   for (int rank = 0; rank < net->size; rank++) {
-    length += (size_t)snprintf(text + length, bytes - length, "%d %s\n", workers[rank], net->endpoint[rank]);
+    char line[ENTRY_BYTES];
+    write_entry(net, rank, line, sizeof line);
+    length += (size_t)snprintf(text + length, bytes - length, "%d %s\n", workers[rank], line);
   }
   int code = EPACT_OK;
   for (int rank = 1; rank < net->size && !code; rank++) {
@@ -102,20 +149,28 @@ void epact_net_call_off(epact_net *net)
   epact_fail(cause, "%s", reason);
 }
 
+static int fail_missing(epact_net *net, const char *missing)
+{
+  const char *hint = "";
+  if (epact_refusals_of(&net->refusals, EPACT_REFUSED_JOB)) hint = " (frames of another job came instead)";
+  if (epact_refusals_of(&net->refusals, EPACT_REFUSED_HANDSHAKE) ||
+      epact_refusals_of(&net->refusals, EPACT_REFUSED_KEY))
+    hint = " (connections without the right key were refused)";
+  return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register%s", net->patience, net->endpoint[0],
+                    missing, hint);
+}
+
 static int gather_members(epact_net *net, int32_t *workers, double end)
 {
   char missing[256];
   while (missing_ranks(net, missing, sizeof missing)) {
-    if (epact_now() > end) {
-      return epact_fail(EPACT_E_TIMEOUT, "waited %g s at %s for rank %s to register%s", net->patience, net->endpoint[0],
-                        missing, net->strangers ? " (frames of another job came instead)" : "");
-    }
+    if (epact_now() > end) return fail_missing(net, missing);
     int ready = wait_readable(net, REGISTER_EVERY);
     if (ready < 0) return ready;
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
     if (!letter) continue;
-    int code = take_registration(net, &letter->decoded.message, workers);
+    int code = take_registration(net, letter, workers);
     epact_letter_free(letter);
     if (code) return code;
   }
@@ -126,37 +181,56 @@ static int take_members(epact_net *net, const char *text, int32_t *workers)
 {
   for (int rank = 0; rank < net->size; rank++) {
     int used = 0;
-    char endpoint[EPACT_ENDPOINT_BYTES];
-    if (sscanf(text, "%d %255s\n%n", &workers[rank], endpoint, &used) != 2 || !used || workers[rank] < 1) {
-      return epact_fail(EPACT_E_PROTO, "the list of members is malformed");
-    }
+    entry e;
+    bool counted = sscanf(text, "%d %n", &workers[rank], &used) == 1 && used && workers[rank] >= 1;
     text += used;
+    bool good = counted && (rank == 0 ? sscanf(text, SCAN_ENTRY "%n", e.endpoint, &e.number, e.key, &used) == 3
+                                      : read_entry(net, text, &e, &used));
+    if (!good || text[used] != '\n') return epact_fail(EPACT_E_PROTO, "the list of members is malformed");
+    text += used + 1;
+    if (rank == 0) net->number[0] = e.number;
     if (rank == net->rank || rank == 0) continue;
-    snprintf(net->endpoint[rank], EPACT_ENDPOINT_BYTES, "%s", endpoint);
+    keep_entry(net, rank, &e);
     int code = epact_net_connect(net, rank);
     if (code) return code;
   }
   return EPACT_OK;
 }
 
+/* A handshake with rank 0 that will not succeed. */
+static int check_welcome(epact_net *net, double *unclear)
+{
+  int number, code = EPACT_OK;
+  int64_t value;
+  while (!code && epact_net_event(net->monitor[0], &number, &value)) {
+    code = epact_security_event(net, 0, number, value, unclear);
+  }
+  return code;
+}
+
+static int send_registration(epact_net *net, int workers)
+{
+  char text[ENTRY_BYTES];
+  write_entry(net, net->rank, text, sizeof text);
+  epact_message self = {
+    .kind = EPACT_M_REGISTER, .shard = net->rank, .slot = workers, .final = net->deterministic, .text = text
+  };
+  return epact_net_send_now(net, 0, &self);
+}
+
 static int register_self(epact_net *net, int32_t *workers, double end)
 {
   int own_workers = workers[net->rank];
-  double next = 0;
+  double next = 0, unclear = 0;
   for (;;) {
+    int code = check_welcome(net, &unclear);
+    if (code) return code;
     if (epact_now() > end) {
       return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s", net->rank, net->patience,
                         net->endpoint[0]);
     }
     if (epact_now() >= next) {
-      epact_message self = { .kind = EPACT_M_REGISTER,
-                             .shard = net->rank,
-                             .slot = own_workers,
-                             .cursor = net->snapshot_every,
-                             .final = net->deterministic,
-                             .text = net->endpoint[net->rank] };
-      int code = epact_net_send_now(net, 0, &self);
-      if (code) return code;
+      if ((code = send_registration(net, own_workers))) return code;
       next = epact_now() + REGISTER_EVERY;
     }
     int ready = wait_readable(net, REGISTER_EVERY);
@@ -164,12 +238,14 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
     if (!letter) continue;
-    if (letter->decoded.message.kind == EPACT_M_STOP) {
+    epact_message_kind kind = letter->decoded.message.kind;
+    bool from_root = letter->decoded.message.sender == 0 && epact_net_is_from(net, letter);
+    if (kind == EPACT_M_STOP && epact_net_is_from(net, letter)) {
       int stopped = epact_fail(EPACT_E_STOPPED, "%s", letter->decoded.message.text);
       epact_letter_free(letter);
       return stopped;
     }
-    if (letter->decoded.message.kind != EPACT_M_MEMBERS) { /* of a process that has heard them before this one */
+    if (kind != EPACT_M_MEMBERS || !from_root) { /* of a process that has heard them before this one */
       letter->next = NULL;
       *net->early_end = letter;
       net->early_end = &letter->next;
@@ -177,7 +253,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     }
     const epact_message *m = &letter->decoded.message;
     *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock };
-    int code = take_members(net, m->text, workers);
+    code = take_members(net, m->text, workers);
     epact_letter_free(letter);
     return code;
   }

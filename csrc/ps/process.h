@@ -21,6 +21,7 @@ typedef struct epact_letter {
   struct epact_letter *next;
   epact_decoded decoded;
   char *frame;
+  char user[41]; /* the public key of the connection; "" without keys */
 } epact_letter;
 
 struct epact_worker {

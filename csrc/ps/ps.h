@@ -52,7 +52,16 @@ typedef struct {
   int64_t resume_clock;
   int (*interrupted)(void); /* asked while waiting for other processes to come: a negative code, with its
                                sentence, gives up. NULL: never */
+  const char *address;      /* HOST or HOST:PORT at which the others reach this process; NULL: as the system routes */
+  const char *keys;         /* folder of keys (see epact_keys_create); NULL: none */
+  int32_t insecure;         /* an address others can reach may be used without keys */
 } epact_process_options;
+
+/** Makes a folder of keys: `folder`/job.key (secret) and `folder`/job.pub. public_key: 41 bytes.
+ * E_IO when there are some already. */
+EPACT_API int epact_keys_create(const char *folder, char *public_key);
+/** Whether only processes of this machine can reach an endpoint: ipc, or tcp on the loopback. */
+EPACT_API int epact_endpoint_is_local(const char *endpoint);
 
 /** Joins the job: with size > 1 waits until every process has registered with rank 0.
  * @return NULL on failure, with the sentence left. */
@@ -68,6 +77,27 @@ EPACT_API const char *epact_process_stopped(epact_process *process);
 EPACT_API int epact_process_drain(epact_process *process, double seconds);
 /** Frees the process and its workers; none of them may be in use. */
 EPACT_API void epact_process_close(epact_process *process);
+/* Why frames and connections are refused. */
+enum {
+  EPACT_REFUSED_MALFORMED, /* not ours, cut short, of unknown kind, in several parts */
+  EPACT_REFUSED_VERSION,
+  EPACT_REFUSED_JOB, /* another job's, or of a process that is no member */
+  EPACT_REFUSED_CORRUPT,
+  EPACT_REFUSED_SIZE,
+  EPACT_REFUSED_SENDER,    /* for a worker that is not the sender's, or under a key that is not */
+  EPACT_REFUSED_KEY,       /* a connection whose key is not listed */
+  EPACT_REFUSED_HANDSHAKE, /* a connection that did not come that far */
+  EPACT_REFUSALS
+};
+typedef struct {
+  double count[EPACT_REFUSALS];
+  double repeated;  /* batches that came again, and were dropped */
+  double unprinted; /* refusals that were not said on stderr because there were so many */
+} epact_refusals;
+/** What this process has refused so far. */
+EPACT_API void epact_process_refusals(epact_process *process, epact_refusals *refusals);
+/** "malformed" for EPACT_REFUSED_MALFORMED, and so on. */
+EPACT_API const char *epact_refusal_name(int reason);
 /** Plain memory of this process by name, for lock-free (Hogwild!) use: `bytes` zeroed bytes, the
  * same for every caller, alive as long as the process. NULL (E_SCHEMA) when made with another size. */
 EPACT_API void *epact_process_shared(epact_process *process, const char *name, size_t bytes);

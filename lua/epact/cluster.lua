@@ -3,7 +3,8 @@
 -- Asked in this order: EPACT_RANK and EPACT_SIZE (with EPACT_ROOT, the address of rank 0), a Kubernetes indexed job
 -- (JOB_COMPLETION_INDEX, with EPACT_SIZE and EPACT_ROOT), Open MPI, PMI (MPICH, Intel MPI), and a Slurm step. Slurm
 -- comes last: the variables of a batch script leak into every rank of an `mpirun` inside it. Where all ranks are on
--- this machine EPACT_ROOT may be left out.
+-- this machine EPACT_ROOT may be left out. EPACT_KEYS, EPACT_INSECURE and EPACT_ADDRESS are the options `keys`,
+-- `insecure` and `address` of `epact.run`.
 -- @module epact.cluster
 
 local core = require "epact.core"
@@ -42,9 +43,29 @@ local function local_root(getenv, launcher, size)
   return ("ipc://%s/epact-%s-%s"):format(getenv "TMPDIR" or "/tmp", getenv "USER" or "job", id)
 end
 
+local function word(getenv, name)
+  local text = getenv(name)
+  return text ~= "" and text or nil
+end
+
+local switch = { ["1"] = true, ["0"] = false }
+
+local function flag(getenv, name)
+  local text = word(getenv, name)
+  if text == nil then return nil end
+  if switch[text] == nil then core.fail("%s must be 1 or 0, got %q", name, text) end
+  return switch[text]
+end
+
+-- host:port means tcp.
+local function with_transport(root)
+  return root:find "://" and root or "tcp://" .. root
+end
+
 --- Inside a worker a job is of this process alone: the other processes are busy with the job around it.
 -- @tparam[opt=os.getenv] function getenv
--- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1)
+-- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1), and where they are set `keys`,
+-- `insecure`, `address`
 function cluster.place(getenv)
   getenv = getenv or os.getenv
   if package.loaded["epact.thread"] then return { rank = 0, size = 1 } end
@@ -53,14 +74,13 @@ function cluster.place(getenv)
     if rank and size then
       if rank >= size then core.fail("%s is %d but %s is %d", launcher.rank, rank, launcher.size, size) end
       if size <= 1 then return { rank = 0, size = 1 } end
-      local root = getenv "EPACT_ROOT"
-      if root == "" then root = nil end
-      root = root or local_root(getenv, launcher, size)
+      local root = word(getenv, "EPACT_ROOT") or local_root(getenv, launcher, size)
       if not root then
-        core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as tcp://127.0.0.1:5555) is not set",
+        core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as node7:5555) is not set",
           launcher.name == "EPACT_RANK" and "EPACT_SIZE" or launcher.name, size)
       end
-      return { rank = rank, size = size, root = root }
+      return { rank = rank, size = size, root = with_transport(root), keys = word(getenv, "EPACT_KEYS"),
+        insecure = flag(getenv, "EPACT_INSECURE"), address = word(getenv, "EPACT_ADDRESS") }
     end
   end
   local size = number(getenv, "EPACT_SIZE")

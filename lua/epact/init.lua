@@ -21,7 +21,9 @@ local epact = {
 -- @function epact.run
 -- @tparam ?table options `workers` (of this process; default: its cores), `staleness` (0: BSP, default; math.huge:
 -- Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds a wait may
--- last), `stats` (print the report)
+-- last), `stats` (print the report). For processes on several machines: `keys` (folder of keys, see `epact keygen`;
+-- also EPACT_KEYS) or `insecure` (true: do without; also EPACT_INSECURE=1), `address` (host, or host:port, at which
+-- the others reach this process, where that is not the address from which it reaches the root; also EPACT_ADDRESS)
 -- @tparam function f
 -- @return what the first worker of this process returned
 -- @treturn epact.report

@@ -27,6 +27,7 @@ local known = {
   workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
   seed = { "integer", 0 }, timeout = { "positive", 300 }, lease = { "positive", 10 }, stats = { "boolean", false },
   snapshot = { "table" }, resume = { "resume", false },
+  keys = { "string" }, insecure = { "boolean" }, address = { "string" },
 }
 
 local known_snapshot = {
@@ -48,12 +49,30 @@ local function snapshot_options(where, o, raw)
   return snapshot -- owns the string that raw points to
 end
 
+local warned = false -- once per process is enough
+
+-- The folder of keys and whether to do without: what the script says, then what the environment says.
+local function security(where, o, place)
+  local keys, insecure = o.keys, o.insecure
+  if keys == nil and insecure == nil then keys, insecure = place.keys, place.insecure end
+  if keys and insecure then core.fail("%s: keys and insecure exclude each other", where) end
+  if keys == nil and not insecure then keys = place.keys end
+  if insecure and not warned and C.epact_endpoint_is_local(place.root or "") == 0 and place.root then
+    warned = true
+    io.stderr:write(("epact: warning: rank %d works without keys at %s: everybody who reaches it can read and change "
+      .. "the job (`epact keygen` makes keys)\n"):format(place.rank, place.root))
+  end
+  return keys, insecure
+end
+
 local function open_process(where, o, place)
   jobs = jobs + 1
+  local keys, insecure = security(where, o, place)
   local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
-    lease = o.lease, root = place.root, interrupted = C.epact_signals_pending })
+    lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
+    keys = keys, insecure = insecure and 1 or 0 })
   local snapshot = snapshot_options(where, o, raw)
   C.epact_signals_watch(1)
   local process = C.epact_process_open(raw)
@@ -197,6 +216,24 @@ function methods:stats()
   return report.new(self.last or {}, self.seconds or 0)
 end
 
+-- What this process has turned away: counts by reason.
+local function refusals(process)
+  local raw, counts = ffi.new "epact_refusals", {}
+  C.epact_process_refusals(process, raw)
+  for reason = 0, C.EPACT_REFUSALS - 1 do counts[ffi.string(C.epact_refusal_name(reason))] = raw.count[reason] end
+  counts.repeated, counts.unprinted = raw.repeated, raw.unprinted
+  return counts
+end
+
+--- What this process has refused so far, as counts: frames that are `malformed`, of another protocol `version` or
+-- `job`, `corrupt`, above the `size` limit, or not their `sender`'s; connections whose `key` is not listed, or whose
+-- `handshake` failed. `repeated`: batches that came twice and were dropped; `unprinted`: refusals that were not said
+-- on stderr.
+-- @treturn table
+function methods:refused()
+  return self.closed and self.turned_away or refusals(self.process)
+end
+
 local function drain(self)
   local code
   repeat
@@ -221,6 +258,7 @@ function methods:close()
     _, failure = watched(self, collect)
     if not failure then code = watched(self, drain) end
   end
+  self.turned_away = refusals(self.process)
   -- What a busy thread still uses is left to it.
   if not self.abandoned and C.epact_pool_close(self.threads, grace) == C.EPACT_OK then
     C.epact_process_close(self.process)
@@ -247,7 +285,7 @@ function pool.run(given, f)
   if not ok then error(result, 0) end
   if not closed then error(reason, 0) end
   local stats = self:stats()
-  stats.results = self.results
+  stats.results, stats.refused = self.results, self:refused()
   if given.stats and self.rank == 0 then io.stderr:write(tostring(stats), "\n") end
   return result, stats
 end

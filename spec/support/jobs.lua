@@ -12,15 +12,20 @@ jobs.timed = not (os.getenv "EPACT_BUILD" or ""):find "san"
 -- `timeout`, which so can end them together.
 local driver = [[
 cd "$root"
-mkfifo "$folder/ready"
-exec 3<>"$folder/ready"
+mkfifo "$folder/ready" "$folder/go"
+exec 3<>"$folder/ready" 4<>"$folder/go"
 for ((rank = 0; rank < size; rank++)); do
   [ "$size" = 1 ] || export EPACT_RANK=$rank EPACT_SIZE=$size EPACT_ROOT=$endpoint
-  EPACT_SPEC_READY="$folder/ready" luajit "$folder/script.lua" >"$folder/output.$rank" 2>"$folder/errors.$rank" &
+  EPACT_SPEC_READY="$folder/ready" EPACT_SPEC_GO="$folder/go" ${prefix[rank]} luajit "$folder/script.lua" \
+    >"$folder/output.$rank" 2>"$folder/errors.$rank" &
   pid[rank]=$!
 done
 for ((i = 0; i < ready; i++)); do read -r -u 3 _; done
 begin=$EPOCHREALTIME
+if [ -n "$beside" ]; then
+  bash -c "$beside"
+  for ((i = 0; i < ready; i++)); do echo go >&4; done
+fi
 for rank in $signalled; do kill -s "$signal" "${pid[rank]}"; done
 for ((rank = 0; rank < size; rank++)); do
   code=0
@@ -47,7 +52,10 @@ end
 --- Runs `text` as a script in `processes` processes, each with its EPACT_RANK.
 -- @tparam string text
 -- @tparam ?table given `processes` (1), `transport` ("ipc", "tcp"), `seconds` (30) until all are killed; `signal` (a
--- name, sent to the ranks of the list `signalled`, default 0) after `ready` (1) calls of `jobs.ready()`
+-- name, sent to the ranks of the list `signalled`, default 0) after `ready` (1) calls of `jobs.ready()`; `root` (an
+-- endpoint, instead of one of the transport); `prefix` (by rank from 0: words before the command, as
+-- `ip netns exec a env X=1`); `beside` (a shell command, run after the calls of `jobs.ready()`; as many calls of
+-- `jobs.await()` wait for its end)
 -- @treturn table by rank from 0: `{ code, output, errors }`; `code` is nil when it was killed
 -- @treturn number seconds from the signal (or the start) to the end of the last process
 function jobs.run(text, given)
@@ -59,9 +67,14 @@ function jobs.run(text, given)
   script:write(text)
   script:close()
   local size = given.processes or 1
+  local ready = (given.signal or given.beside) and (given.ready or 1) or 0
   local settings = ("root=. folder=%s size=%d endpoint=%s ready=%d signal=%s signalled=%s\n"):format(folder, size,
-    endpoint(given.transport, folder), given.signal and (given.ready or 1) or 0, given.signal or "INT",
+    process.quote(given.root or endpoint(given.transport, folder)), ready, given.signal or "INT",
     given.signal and process.quote(table.concat(given.signalled or { 0 }, " ")) or "''")
+  settings = settings .. "beside=" .. process.quote(given.beside or "") .. "\n"
+  for rank = 0, given.prefix and size - 1 or -1 do
+    settings = settings .. ("prefix[%d]=%s\n"):format(rank, process.quote(given.prefix[rank] or ""))
+  end
   local build = os.getenv "EPACT_BUILD" or "build"
   local paths = ("export LUA_PATH='./lua/?.lua;./lua/?/init.lua;./spec/?.lua;;' LUA_CPATH='%s/?.so;;'\n"):format(build)
   local said = process.run(settings .. paths .. driver, { seconds = given.seconds or 30 })
@@ -79,6 +92,14 @@ end
 function jobs.ready()
   local pipe = assert(io.open(assert(os.getenv "EPACT_SPEC_READY"), "a"))
   pipe:write "ready\n"
+  pipe:close()
+end
+
+--- Called by a script: waits until what is done beside the job is over.
+function jobs.await()
+  local pipe = assert(io.open(assert(os.getenv "EPACT_SPEC_GO")))
+  pipe:setvbuf "no" -- one line is this call's
+  assert(pipe:read "*l")
   pipe:close()
 end
 
