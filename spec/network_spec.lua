@@ -1,0 +1,167 @@
+--- Jobs over several machines: addresses, keys, and what somebody on the wire sees.
+local core = require "epact.core"
+local jobs = require "support.jobs"
+local network = require "support.network"
+
+-- Every worker adds a marker of 32 bytes to each row; the sum is 3 + 5 for each process.
+local script = [[
+  local epact = require "epact"
+  local sum = epact.run({ workers = 1, timeout = %s, lease = 5 }, function(w)
+    local ffi = require "ffi"
+    local t = w:table("t", { rows = 40, cols = 5 })
+    local marker = ffi.new("double[5]")
+    ffi.copy(marker, "the marker that nobody shall see", 32)
+    marker[4] = 3 + 2 * w.id
+    for row = 0, 39 do t:inc_row(row, marker) end
+    w:barrier()
+    local total = 0
+    for row = 0, 39 do total = total + t:get(row)[4] end
+    return total
+  end)
+  print(sum)
+]]
+local marker = "the marker that nobody shall see"
+
+local function run(net, root, environment, timeout)
+  return jobs.run(script:format(timeout or 20), { processes = net.count, root = root,
+    prefix = type(environment) == "table" and environment or net:prefixes(environment) })
+end
+
+local function assert_sum(results, count, errors)
+  local sum = 0
+  for rank = 0, count - 1 do sum = sum + 40 * (3 + 2 * rank) end
+  for rank = 0, count - 1 do
+    assert.matches(errors or "^$", results[rank].errors)
+    assert.equal(0, results[rank].code)
+    assert.equal(sum .. "\n", results[rank].output)
+  end
+end
+
+describe("a job on three machines", function()
+  local net, keys
+
+  setup(function()
+    net = network.add(3)
+    keys = os.tmpname()
+    os.remove(keys)
+    require("epact.keys").create(keys)
+  end)
+
+  teardown(function()
+    if net then net:remove() end
+    if keys then os.execute("rm -r " .. keys) end
+  end)
+
+  it("with keys ends with the right sum, and its rows are not on the wire", function()
+    local results
+    local packets = net:captured(0, function()
+      results = run(net, ("tcp://%s:5555"):format(net.address[0]), "EPACT_KEYS=" .. keys)
+    end)
+    assert_sum(results, 3)
+    assert.is_nil(packets:find(marker, 1, true))
+    assert.is_truthy(packets:find("CURVE", 1, true)) -- the greeting: these are our packets
+  end)
+
+  it("without keys too when that is wanted, with a warning, and everybody can read along", function()
+    local results
+    local packets = net:captured(0, function()
+      results = run(net, net.address[0] .. ":5556", "EPACT_INSECURE=1") -- host:port is tcp
+    end)
+    assert_sum(results, 3, "^epact: warning: rank %d works without keys at tcp://[%d.:]+: [^\n]+\n$")
+    assert.is_truthy(packets:find(marker, 1, true))
+  end)
+
+  it("without keys is refused, with the ways out", function()
+    local results = run(net, ("tcp://%s:5557"):format(net.address[0]), "")
+    for rank = 0, 2 do
+      assert.equal(1, results[rank].code)
+      for _, way in ipairs { "epact keygen DIR", "EPACT_KEYS=DIR", "tcp://127.0.0.1:PORT", "EPACT_INSECURE=1",
+        "[E_AUTH]" } do
+        assert.is_truthy(results[rank].errors:find(way, 1, true), results[rank].errors)
+      end
+    end
+  end)
+
+  it("finds the root by its name, also where its own hosts file leads to the loopback", function()
+    net:hosts(0, "127.0.0.1 localhost\n127.0.1.1 node0")
+    net:hosts(1, "127.0.0.1 localhost\n" .. net.address[0] .. " node0")
+    net:hosts(2, "127.0.0.1 localhost\n" .. net.address[0] .. " node0")
+    assert_sum(run(net, "node0:5558", "EPACT_KEYS=" .. keys), 3)
+  end)
+
+  it("says when the root is not where rank 0 is, and when a name leads nowhere", function()
+    local results = run(net, ("tcp://%s:5559"):format(net.address[1]), "EPACT_KEYS=" .. keys, 0.5)
+    assert.matches("10%.79%.%d+%.2:5559.- is no address of this machine: rank 0 must run where", results[0].errors)
+    assert.matches("rank 2 waited 0.5 s for rank 0 at tcp://10%.79", results[2].errors)
+    results = run(net, "nowhere.invalid:5559", "EPACT_KEYS=" .. keys, 0.5)
+    for rank = 0, 2 do assert.matches("cannot find the address of nowhere%.invalid: ", results[rank].errors) end
+  end)
+
+  it("binds the address it is told, and only that", function()
+    net:run(1, "ip address add 10.80.0.9/32 dev e0")
+    net:run(0, "ip route add 10.80.0.9 dev e0")
+    net:run(2, "ip route add 10.80.0.9 dev e0")
+    local prefixes = net:prefixes("EPACT_KEYS=" .. keys)
+    prefixes[1] = net:on(1, "EPACT_ADDRESS=10.80.0.9:6001 EPACT_KEYS=" .. keys)
+    local results
+    local packets = net:captured(1, function()
+      results = run(net, ("tcp://%s:5560"):format(net.address[0]), prefixes)
+    end)
+    assert_sum(results, 3)
+    assert.is_truthy(packets:find("\10\80\0\9", 1, true)) -- an address of a packet
+    prefixes[1] = net:on(1, "EPACT_ADDRESS=10.80.0.10 EPACT_KEYS=" .. keys)
+    results = run(net, ("tcp://%s:5560"):format(net.address[0]), prefixes, 0.5)
+    assert.matches("tcp://10%.80%.0%.10:%* is no address of this machine %(EPACT_ADDRESS%)", results[1].errors)
+  end)
+
+  it("refuses a machine without its key at once, and says so on both sides", function()
+    local others = os.tmpname()
+    os.remove(others)
+    require("epact.keys").create(others)
+    local prefixes = net:prefixes("EPACT_KEYS=" .. keys)
+    prefixes[2] = net:on(2, "EPACT_KEYS=" .. others)
+    local begin = core.C.epact_now()
+    local results = run(net, ("tcp://%s:5561"):format(net.address[0]), prefixes, 2.5)
+    os.execute("rm -r " .. others)
+    assert.matches("rank 0 at tcp://.- breaks off the handshake: it has another key .-%[E_AUTH%]", results[2].errors)
+    assert.matches("rank 0 refused a connection: its handshake does not fit this process's key", results[0].errors)
+    assert.matches("for rank 2 to register %(connections without the right key were refused%) %[E_TIMEOUT%]",
+      results[0].errors)
+    if jobs.timed then assert.is_true(core.C.epact_now() - begin < 6) end
+  end)
+
+  -- All have done 20 clocks when machine 2 is cut off; nobody gets far before it is back.
+  local function cut_off(seconds, lease)
+    return jobs.run(([[
+      local epact = require "epact"
+      print((epact.run({ workers = 1, timeout = 20, lease = %s }, function(w)
+        local jobs = require "support.jobs"
+        local t = w:table("t", { rows = 3, cols = 1 })
+        for clock = 1, 40 do
+          t:inc(w.id, 0, 1)
+          w:clock()
+          if clock == 20 then jobs.ready() end
+          if clock == 22 then jobs.await() end
+          for row = 0, 2 do t:get(row) end
+        end
+        w:barrier()
+        return t:get(0)[0] + t:get(1)[0] + t:get(2)[0]
+      end)))]]):format(lease), { processes = 3, root = ("tcp://%s:5562"):format(net.address[0]), ready = 3,
+      prefix = net:prefixes("EPACT_KEYS=" .. keys),
+      beside = ("%s; sleep %s; %s"):format(net:partition_command(2), seconds, net:heal_command(2)) })
+  end
+
+  it("goes on after a cut that is shorter than the lease", function()
+    local results = cut_off(1, 5)
+    for rank = 0, 2 do
+      assert.equal("", results[rank].errors)
+      assert.equal("120\n", results[rank].output)
+    end
+  end)
+
+  it("ends on both sides of a cut that is longer", function()
+    local results = cut_off(2, 1)
+    for rank = 0, 1 do assert.matches("rank 2 was lost .-%[E_LOST%]", results[rank].errors) end
+    assert.matches("rank [01] was lost .-%[E_LOST%]", results[2].errors)
+  end)
+end)
