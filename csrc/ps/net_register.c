@@ -137,6 +137,8 @@ void epact_net_call_off(epact_net *net)
 {
   char reason[512];
   int cause = epact_error_code();
+  bool stranger = net->rank != 0 && net->number[0] == net->job; /* not told the members' numbers */
+  if (stranger) return;
   snprintf(reason, sizeof reason, "%s", epact_error_message());
   for (int rank = 0; net->dealer && rank < net->size; rank++) {
     epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
