@@ -247,6 +247,13 @@ int64_t epact_client_unacknowledged(const epact_client *client)
   return count;
 }
 
+int64_t epact_client_minimum(const epact_client *client)
+{
+  int64_t least = EPACT_FOREVER;
+  for (int s = 0; s < client->shards; s++) least = client->link[s].minimum < least ? client->link[s].minimum : least;
+  return least;
+}
+
 int epact_client_congested(const epact_client *client)
 {
   for (int s = 0; s < client->shards; s++) {
@@ -463,6 +470,7 @@ int epact_client_step(epact_client *client, const epact_message *message)
   if (message->kind == EPACT_M_ROWS && message->applied < link->acknowledged - 1)
     return ask_again(client, message->shard);
   int code = EPACT_OK;
+  if (message->clock > link->minimum) link->minimum = message->clock;
   if (message->kind == EPACT_M_ROWS) code = take_rows(client, link, message);
   if (message->kind == EPACT_M_FEED) code = take_feed(client, message->shard, message);
   if (code) return code;

@@ -52,6 +52,7 @@ typedef struct {
   epact_unacknowledged *batch; /* in clock order */
   int32_t batches, capacity;
   int64_t acknowledged; /* batches of clocks < this are applied there, and were let go */
+  int64_t minimum;      /* as it said last */
   bool waiting;         /* for the answer to `asked` */
   epact_message asked;
   epact_batch *asked_ids;
@@ -125,6 +126,8 @@ int epact_client_step(epact_client *client, const epact_message *message);
 int epact_client_resend(epact_client *client);
 /** Batches no shard has acknowledged. */
 int64_t epact_client_unacknowledged(const epact_client *client);
+/** The least minimum that the shards have said. */
+int64_t epact_client_minimum(const epact_client *client);
 /** The shard that has not acknowledged EPACT_MOST_UNACKNOWLEDGED batches, so that no more may be published; -1
  * none. */
 int epact_client_congested(const epact_client *client);

@@ -24,7 +24,7 @@ typedef struct assembly {
   epact_records tables, states;
 } assembly;
 
-typedef enum { TASK_PART, TASK_JOURNAL, TASK_TURN, TASK_MESSAGE } task_kind;
+typedef enum { TASK_PART, TASK_JOURNAL, TASK_TURN, TASK_MESSAGE, TASK_LOSE } task_kind;
 typedef struct task {
   struct task *next;
   task_kind kind;
@@ -128,12 +128,14 @@ static void say_not_made(const epact_keep *keep, int64_t clock)
 /* Parts whose cut is taken and whose workers have all come as far, in the order of clocks. */
 static void hand_over(epact_keep *keep)
 {
-  while (keep->assemblies && keep->assemblies->cut) {
+  bool serves = keep->process->serves; /* without a shard there is no cut to wait for */
+  while (keep->assemblies && (keep->assemblies->cut || !serves)) {
     assembly *a = keep->assemblies;
     for (int i = 0; i < keep->process->workers; i++) {
       if (keep->passed[i] < a->clock) return;
     }
     keep->assemblies = a->next;
+    if (!serves) a->failed = epact_part_begin(&a->tables, &keep->process->shard, a->clock, keep->keeper.run) != 0;
     if (!a->failed && finish_part(keep, a)) {
       say_not_made(keep, a->clock);
       a->failed = true;
@@ -153,7 +155,7 @@ void epact_keep_cut(epact_keep *keep, const epact_shard *shard)
     epact_process_stop(keep->process, epact_error_message());
   else {
     a->cut = true;
-    if (epact_part_begin(&a->tables, shard, keep->keeper.run)) {
+    if (epact_part_begin(&a->tables, shard, shard->minimum, keep->keeper.run)) {
       say_not_made(keep, shard->minimum);
       a->failed = true;
     }
@@ -175,9 +177,10 @@ int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *stat
 {
   int slot = keep->process->first_slot + local, code = EPACT_OK;
   pthread_mutex_lock(&keep->lock);
-  if (state && is_cut(keep, clock)) {
+  if (is_cut(keep, clock)) {
     assembly *a = assembly_of(keep, clock);
-    code = a ? epact_part_state(&a->states, slot, clock, state, bytes, keep->keeper.run) : EPACT_E_NOMEM;
+    code = a ? EPACT_OK : EPACT_E_NOMEM;
+    if (a && state) code = epact_part_state(&a->states, slot, clock, state, bytes, keep->keeper.run);
   }
   if (state && keep->journal && !code) {
     code = epact_part_state(&keep->log, slot, clock, state, bytes, keep->keeper.run);
@@ -250,6 +253,13 @@ void epact_keep_take(epact_keep *keep, const epact_message *message)
   pthread_mutex_unlock(&keep->lock);
 }
 
+void epact_keep_lose(epact_keep *keep, int rank)
+{
+  pthread_mutex_lock(&keep->lock);
+  enqueue(keep, &(task){ .kind = TASK_LOSE, .clock = rank });
+  pthread_mutex_unlock(&keep->lock);
+}
+
 static void write_part(epact_keep *keep, const task *t)
 {
   static const char nothing[] = "there is no part";
@@ -278,6 +288,9 @@ static void run_task(epact_keep *keep, task *t)
     break;
   case TASK_JOURNAL:
     code = epact_keeper_append(&keep->keeper, &t->records, t->clock);
+    break;
+  case TASK_LOSE:
+    epact_keeper_lose(&keep->keeper, (int)t->clock);
     break;
   case TASK_MESSAGE:
     code = epact_keeper_step(&keep->keeper, &t->message);
@@ -430,7 +443,8 @@ int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginn
                                  .outbox = { emit, keep },
                                  .run = begin->run,
                                  .rank = process->rank,
-                                 .shards = process->size,
+                                 .shards = process->servers,
+                                 .processes = process->size,
                                  .slots = process->slots,
                                  .first_slot = process->first_slot,
                                  .workers = process->workers,
@@ -455,7 +469,7 @@ static int save_beginning(epact_keep *keep)
 {
   epact_process *process = keep->process;
   epact_records part = { NULL, 0, 0, 0 };
-  int code = epact_part_begin(&part, &process->shard, keep->keeper.run);
+  int code = epact_part_begin(&part, &process->shard, keep->begins, keep->keeper.run);
   for (int i = 0; i < process->workers && !code; i++) {
     const epact_worker *w = &process->worker[i];
     if (w->restored)

@@ -27,6 +27,8 @@ void epact_keep_close(epact_keep *keep);
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard);
 /** The worker has passed `clock`, with its state where it keeps one; EPACT_FOREVER: it has finished. */
 int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes);
+/** Snapshots are complete without this process. */
+void epact_keep_lose(epact_keep *keep, int rank);
 /** A SAVED or DURABLE of another process. */
 void epact_keep_take(epact_keep *keep, const epact_message *message);
 /** A snapshot, or the journal for a worker that keeps a state, wants to hear of this clock. */

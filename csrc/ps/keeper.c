@@ -47,7 +47,7 @@ static int sweep_file(void *argument, const char *name)
   char kind[9];
   if (!epact_file_name_parse(name, &clock, kind, &rank)) return EPACT_OK;
   bool manifest = !strcmp(kind, "manifest"), journal = !strcmp(kind, "journal");
-  bool mine = manifest ? k->rank == 0 : rank == k->rank || (k->rank == 0 && rank >= k->shards);
+  bool mine = manifest ? k->rank == 0 : rank == k->rank || (k->rank == 0 && rank >= k->processes);
   bool old = clock < s->before || (journal && clock >= s->journals_from);
   return mine && old ? k->disk->remove(k->disk->context, name) : EPACT_OK;
 }
@@ -67,8 +67,9 @@ int epact_keeper_open(epact_keeper *k, int64_t newest)
   k->before = -1;
   k->durable = newest < 0 ? 0 : newest;
   if (k->rank == 0) {
-    k->journaled = epact_calloc((size_t)k->shards, sizeof *k->journaled);
-    if (!k->journaled) return EPACT_E_NOMEM;
+    k->journaled = epact_calloc((size_t)k->processes, sizeof *k->journaled);
+    k->gone = epact_calloc((size_t)k->processes, sizeof *k->gone);
+    if (!k->journaled || !k->gone) return EPACT_E_NOMEM;
   }
   return EPACT_OK;
 }
@@ -84,6 +85,8 @@ void epact_keeper_close(epact_keeper *k)
   for (int i = 0; i < k->pendings; i++) free_collection(&k->pending[i]);
   free(k->pending);
   free(k->journaled);
+  free(k->gone);
+  k->gone = NULL;
   k->pending = NULL;
   k->pendings = 0;
   k->journaled = NULL;
@@ -144,9 +147,10 @@ static epact_collection *collection_of(epact_keeper *k, int64_t clock)
   }
   if (epact_grow(&k->pending, (size_t)k->pendings + 1, sizeof *k->pending)) return NULL;
   epact_collection *c = &k->pending[k->pendings];
-  *c = (epact_collection){ .clock = clock, .missing = k->shards };
-  c->saved = epact_calloc((size_t)k->shards, sizeof *c->saved);
-  c->part = epact_calloc((size_t)k->shards, sizeof *c->part);
+  *c = (epact_collection){ .clock = clock };
+  for (int rank = 0; rank < k->processes; rank++) c->missing += !k->gone[rank];
+  c->saved = epact_calloc((size_t)k->processes, sizeof *c->saved);
+  c->part = epact_calloc((size_t)k->processes, sizeof *c->part);
   if (!c->saved || !c->part) {
     free_collection(c);
     return NULL;
@@ -160,7 +164,7 @@ static void announce(epact_keeper *k, int64_t durable)
   if (durable <= k->durable) return;
   int64_t keep_from = k->before >= 0 ? k->before : k->newest;
   k->durable = durable;
-  for (int rank = 0; rank < k->shards; rank++)
+  for (int rank = 0; rank < k->processes; rank++)
     tell(k, rank, (epact_message){ .kind = EPACT_M_DURABLE, .clock = durable, .cursor = keep_from });
 }
 
@@ -168,7 +172,9 @@ static int write_manifest(epact_keeper *k, const epact_collection *c)
 {
   char name[EPACT_FILE_NAME_BYTES];
   size_t bytes;
-  epact_manifest manifest = { k->run, c->clock, k->every, k->shards, k->slots, k->deterministic, c->part };
+  epact_manifest manifest = {
+    k->run, c->clock, k->every, k->shards, k->processes, k->slots, k->deterministic, c->part
+  };
   char *text = epact_manifest_text(&manifest, &bytes);
   if (!text) return EPACT_E_NOMEM;
   epact_file_name(name, c->clock, "manifest", -1);
@@ -203,7 +209,7 @@ static void take_journaled(epact_keeper *k, int rank, int64_t clock)
 
 static int take_saved(epact_keeper *k, const epact_message *m)
 {
-  if (k->rank != 0 || m->sender < 0 || m->sender >= k->shards || m->cursor < 0)
+  if (k->rank != 0 || m->sender < 0 || m->sender >= k->processes || m->cursor < 0)
     return epact_fail(EPACT_E_PROTO, "a part of a snapshot from rank %d of %d", m->sender, k->shards);
   if (m->final) {
     take_journaled(k, m->sender, m->clock);
@@ -212,12 +218,22 @@ static int take_saved(epact_keeper *k, const epact_message *m)
   if (m->clock <= k->newest) return EPACT_OK;
   epact_collection *c = collection_of(k, m->clock);
   if (!c) return EPACT_E_NOMEM;
-  if (c->saved[m->sender]) return EPACT_OK;
+  if (c->saved[m->sender] || k->gone[m->sender]) return EPACT_OK;
   c->saved[m->sender] = true;
   c->part[m->sender] = (epact_part_file){ (uint64_t)m->cursor, m->table, (int32_t)m->applied, (int32_t)m->request };
   c->failed = c->failed || m->code;
   if (--c->missing == 0) complete(k, c);
   return EPACT_OK;
+}
+
+void epact_keeper_lose(epact_keeper *k, int rank)
+{
+  if (k->rank != 0 || rank >= k->processes || k->gone[rank]) return;
+  k->gone[rank] = true;
+  for (int i = k->pendings - 1; i >= 0; i--) { /* complete() puts the last one in its place */
+    epact_collection *c = &k->pending[i];
+    if (!c->saved[rank] && --c->missing == 0) complete(k, c);
+  }
 }
 
 int epact_keeper_step(epact_keeper *k, const epact_message *m)

@@ -25,8 +25,8 @@ typedef struct {
   epact_disk *disk;
   epact_outbox outbox; /* SAVED to rank 0, DURABLE to all (shard = whereto) */
   uint64_t run;
-  int32_t rank, shards, slots;
-  int32_t first_slot, workers; /* of this process */
+  int32_t rank, shards, processes, slots; /* shards are on ranks 0 .. shards - 1 */
+  int32_t first_slot, workers;            /* of this process */
   int64_t every;
   bool deterministic, journal;
   char journal_name[EPACT_FILE_NAME_BYTES];
@@ -35,6 +35,7 @@ typedef struct {
   int64_t failures;          /* snapshots that were not made */
   epact_collection *pending; /* rank 0: snapshots whose parts are coming in */
   int32_t pendings;
+  bool *gone;             /* rank 0: by rank, processes that were lost */
   int64_t *journaled;     /* rank 0: by rank, its journal holds what is tagged < this */
   int64_t newest, before; /* rank 0: clocks of the last two snapshots, -1 none */
 } epact_keeper;
@@ -52,6 +53,8 @@ int epact_keeper_turn(epact_keeper *keeper, int64_t clock);
 int epact_keeper_append(epact_keeper *keeper, const epact_records *records, int64_t clock);
 /** Takes SAVED (rank 0) or DURABLE. */
 int epact_keeper_step(epact_keeper *keeper, const epact_message *message);
+/** Rank 0: the process is lost; snapshots are complete without it. */
+void epact_keeper_lose(epact_keeper *keeper, int rank);
 /** Rank 0: snapshots are being put together. */
 static inline bool epact_keeper_collects(const epact_keeper *keeper)
 {

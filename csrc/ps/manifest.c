@@ -8,18 +8,18 @@
 #include <string.h>
 
 #define LINE_BYTES 128
-#define MOST_SHARDS 65536
+#define MOST_NUMBER 65536
 
 char *epact_manifest_text(const epact_manifest *m, size_t *bytes)
 {
-  size_t capacity = LINE_BYTES * ((size_t)m->shards + 8), length;
+  size_t capacity = LINE_BYTES * ((size_t)m->processes + 9), length;
   char *text = epact_malloc(capacity);
   if (!text) return NULL;
   length = (size_t)snprintf(text, capacity,
                             "epact snapshot 1\nrun %016" PRIx64 "\nclock %" PRId64 "\nevery %" PRId64
-                            "\nshards %d\nslots %d\ndeterministic %d\n",
-                            m->run, m->clock, m->every, m->shards, m->slots, m->deterministic);
-  for (int rank = 0; rank < m->shards; rank++) {
+                            "\nshards %d\nprocesses %d\nslots %d\ndeterministic %d\n",
+                            m->run, m->clock, m->every, m->shards, m->processes, m->slots, m->deterministic);
+  for (int rank = 0; rank < m->processes; rank++) {
     length +=
         (size_t)snprintf(text + length, capacity - length, "part %d %" PRIu64 " %08" PRIx32 " workers %d %d\n", rank,
                          m->part[rank].bytes, m->part[rank].crc, m->part[rank].first_slot, m->part[rank].slots);
@@ -50,9 +50,9 @@ static int fail_line(int number)
 static int parse_parts(const char **at, const char *end, int *number, epact_manifest *m)
 {
   char line[LINE_BYTES];
-  m->part = epact_calloc((size_t)m->shards, sizeof *m->part);
+  m->part = epact_calloc((size_t)m->processes, sizeof *m->part);
   if (!m->part) return EPACT_E_NOMEM;
-  for (int rank = 0; rank < m->shards; rank++) {
+  for (int rank = 0; rank < m->processes; rank++) {
     int named;
     ++*number;
     if (!next_line(at, end, line) ||
@@ -80,10 +80,11 @@ static int parse_lines(const char *text, size_t bytes, epact_manifest *m)
   LINE("clock %" SCNd64, &m->clock);
   LINE("every %" SCNd64, &m->every);
   LINE("shards %d", &m->shards);
+  LINE("processes %d", &m->processes);
   LINE("slots %d", &m->slots);
   LINE("deterministic %d", &deterministic);
-  if (m->clock < 0 || m->clock > INT64_C(1) << 53 || m->every < 0 || m->shards < 1 || m->shards > MOST_SHARDS ||
-      m->slots < 1 || m->slots > MOST_SHARDS) {
+  if (m->clock < 0 || m->clock > INT64_C(1) << 53 || m->every < 0 || m->shards < 1 || m->shards > m->processes ||
+      m->processes > MOST_NUMBER || m->slots < 1 || m->slots > MOST_NUMBER) {
     return epact_fail(EPACT_E_CORRUPT, "the manifest has a number out of range");
   }
   m->deterministic = deterministic != 0;

@@ -25,6 +25,10 @@ typedef enum {
   EPACT_M_MEMBERS,   /* from rank 0: text = "workers endpoint\n" for every rank */
   EPACT_M_STOP,      /* text = reason */
   EPACT_M_HEARTBEAT, /* nothing but a sign of life */
+  EPACT_M_SUSPECT,   /* to rank 0: text = why rank `cursor` seems lost */
+  EPACT_M_GONE,      /* from rank 0: rank `cursor` is given up; text = why */
+  EPACT_M_ADMIT,     /* from rank 0: rank `cursor` joins with `request` workers from `slot` on; text = its entry */
+  EPACT_M_ADMITTED,  /* to a process that joins: the shard of the sender takes its batches from `clock` on */
   EPACT_M_SAVED,     /* to rank 0: the sender's part of the snapshot at `clock` is on disk (cursor bytes with the
                         checksum `table`), or was not made (code, text); final: its journal holds clocks < `clock` */
   EPACT_M_DURABLE,   /* from rank 0: a loss of all processes costs nothing before `clock`; files of clocks before
@@ -39,6 +43,7 @@ typedef enum {
 
 #define EPACT_FOREVER INT64_MAX /* the clock of a slot that has finished */
 #define EPACT_STAGING_WINDOW 64 /* clocks a batch may be ahead of its slot's last one received */
+#define EPACT_MAX_SLOTS 4096    /* workers of a job */
 #define EPACT_MAX_SECTIONS 4096
 #define EPACT_MAX_NAME 255
 

@@ -18,6 +18,7 @@
 #include <zmq.h>
 
 #define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come, at most */
+#define MOST_JOINS 1024      /* processes that may join a job, one after another */
 #define LINGER_MILLISECONDS 5000
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
@@ -215,8 +216,11 @@ void epact_letter_free(epact_letter *letter)
 
 static int prepare(epact_net *net, const epact_process_options *options)
 {
-  net->rank = options->rank;
+  net->joins = options->join != 0;
+  net->capacity = options->size + (options->elastic || options->join ? MOST_JOINS + 1 : 0);
+  net->rank = options->join ? net->capacity - 1 : options->rank; /* until it is told */
   net->size = options->size;
+  net->servers = options->servers > 0 ? options->servers : options->size;
   net->job = options->job;
   net->deterministic = options->deterministic != 0;
   net->snapshot_every = options->snapshots ? options->snapshot_every : 0;
@@ -226,17 +230,18 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->early_end = &net->early;
   pthread_mutex_init(&net->queue_lock, NULL);
   epact_refusals_init(&net->refusals, net->rank);
-  size_t size = (size_t)net->size;
+  size_t size = (size_t)net->capacity;
   net->context = zmq_ctx_new();
   net->dealer = epact_calloc(size, sizeof *net->dealer);
   net->monitor = epact_calloc(size, sizeof *net->monitor);
   net->endpoint = epact_calloc(size, EPACT_ENDPOINT_BYTES);
   net->key = epact_calloc(size, EPACT_KEY_BYTES);
   net->number = epact_calloc(size, sizeof *net->number);
-  if (!net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
+  net->gone = epact_calloc(size, sizeof *net->gone);
+  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
     return EPACT_E_NOMEM;
   /* A DEALER, its monitor and the monitor's other end for every process. */
-  int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->size + 64;
+  int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
   if (sockets < need) zmq_ctx_set(net->context, ZMQ_MAX_SOCKETS, need);
   net->number[0] = net->job;
   if (getrandom(&net->number[net->rank], sizeof *net->number, 0) != sizeof *net->number)
@@ -293,23 +298,32 @@ static bool belongs(const epact_process *process, const epact_message *m)
 {
   bool to_shard = m->kind >= EPACT_M_CREATE && m->kind <= EPACT_M_WAIT;
   bool to_worker = m->kind >= EPACT_M_CREATED && m->kind <= EPACT_M_REFUSED;
-  if (to_shard) return m->slot >= 0 && m->slot < process->slots && process->slot_rank[m->slot] == m->sender;
+  if (to_shard)
+    return process->serves && m->slot >= 0 && m->slot < process->slots && process->slot_rank[m->slot] == m->sender;
   return to_worker && m->slot >= process->first_slot && m->slot < process->first_slot + process->workers &&
-         m->shard >= 0 && m->shard < process->size && m->shard == m->sender;
+         m->shard >= 0 && m->shard < process->servers && m->shard == m->sender;
 }
 
 static void take_frame(epact_net *net, epact_letter *letter)
 {
   epact_process *process = net->process;
   const epact_message *m = &letter->decoded.message;
-  if (m->kind == EPACT_M_REGISTER) { /* may be sent again before its sender knows the members */
+  bool fenced = m->sender < net->size && net->gone[m->sender];
+  if (m->kind == EPACT_M_REGISTER && m->shard == -1) {
+    if (epact_members_join(net, letter)) epact_process_stop(process, epact_error_message());
+  } else if (m->kind == EPACT_M_REGISTER) { /* may be sent again before its sender knows the members */
     const char *known = m->shard >= 0 && m->shard < net->size ? net->endpoint[m->shard] : "";
     if (!*known || strncmp(m->text, known, strlen(known)) != 0)
       epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a registration: the job has begun");
   } else if (!epact_net_is_from(net, letter)) {
     epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame that claims to come from rank %d", m->sender);
+  } else if (fenced) {
+    epact_members_fence(net, m->sender);
   } else if (m->kind == EPACT_M_STOP) {
     epact_process_stop_here(process, m->text, false);
+  } else if (m->kind >= EPACT_M_SUSPECT && m->kind <= EPACT_M_ADMITTED) {
+    epact_liveness_heard(net, m->sender);
+    if (epact_members_take(net, m)) epact_process_stop(process, epact_error_message());
   } else if (m->kind == EPACT_M_SAVED || m->kind == EPACT_M_DURABLE) {
     epact_liveness_heard(net, m->sender);
     if (process->keep) epact_keep_take(process->keep, m);
@@ -385,8 +399,24 @@ static void wake_up(epact_net *net)
   (void)written; /* a full pipe wakes as well */
 }
 
+void epact_net_tell_stop(epact_net *net, const char *reason)
+{
+  epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
+  for (int rank = 0; rank < net->size; rank++) {
+    if (rank != net->rank) epact_net_send(net, rank, &stop);
+  }
+}
+
+void epact_net_place(const epact_net *net, int32_t *rank, int32_t *size, int32_t *servers)
+{
+  *rank = net->rank;
+  *size = net->size;
+  *servers = net->servers;
+}
+
 int epact_net_send(epact_net *net, int rank, const epact_message *message)
 {
+  if (net->gone[rank]) return EPACT_OK;
   epact_frame *f = epact_calloc(1, sizeof *f);
   if (!f) return EPACT_E_NOMEM;
   epact_message stamped = *message;
@@ -444,5 +474,6 @@ void epact_net_close(epact_net *net)
   free(net->endpoint);
   free(net->key);
   free(net->number);
+  free(net->gone);
   free(net);
 }

@@ -7,6 +7,8 @@
 #include "keys.h"
 #include "process.h"
 
+#include <stdatomic.h>
+
 #define EPACT_ENDPOINT_BYTES 256
 
 typedef struct epact_frame {
@@ -30,7 +32,12 @@ typedef struct epact_door epact_door;
 
 struct epact_net {
   epact_process *process;
-  int32_t rank, size;
+  int32_t rank;
+  int32_t capacity;     /* ranks there is room for */
+  _Atomic int32_t size; /* ranks that are known; grows when a process joins */
+  int32_t servers;
+  bool joins;
+  atomic_bool *gone;        /* by rank: given up, or has left */
   double patience;          /* seconds this process waits for the others to register */
   int (*interrupted)(void); /* ... or until this is negative; NULL: never */
   uint64_t job;             /* the number of the job, which all know: frames that register carry it */
@@ -109,11 +116,40 @@ void epact_refuse(epact_refusal_book *book, int reason, const char *format, ...)
 void epact_refusals_tick(epact_refusal_book *book, bool last);
 uint64_t epact_refusals_of(epact_refusal_book *book, int reason);
 
+/* net_members.c */
+/** Rank 0: a registration came while the job runs. */
+int epact_members_join(epact_net *net, const epact_letter *letter);
+/** GONE, ADMIT or SUSPECT. */
+int epact_members_take(epact_net *net, const epact_message *message);
+/** Rank 0 gives a process up; others tell rank 0 that it seems lost. */
+int epact_members_lose(epact_net *net, int rank, const char *reason);
+/** A frame of a process that was given up: it is told. */
+void epact_members_fence(epact_net *net, int rank);
+
 /* net_register.c */
+/* What the members know of each other: "endpoint number key", the key being - without keys. */
+#define EPACT_ENTRY_BYTES (EPACT_ENDPOINT_BYTES + EPACT_KEY_BYTES + 20)
+typedef struct {
+  char endpoint[EPACT_ENDPOINT_BYTES], key[EPACT_KEY_BYTES];
+  uint64_t number;
+} epact_entry;
+void epact_entry_write(const epact_net *net, int rank, char *text);
+/** *used: its characters. False for one that does not fit this job. */
+bool epact_entry_read(const epact_net *net, const char *text, epact_entry *entry, int *used);
+void epact_entry_keep(epact_net *net, int rank, const epact_entry *entry);
+/** The list of members as MEMBERS carries it, epact_malloc'ed. */
+char *epact_members_text(const epact_net *net, const int32_t *workers);
 /** Rank 0: waits for all to register, tells all. Others: register, wait to be told. */
 int epact_net_register(epact_net *net, int32_t *workers, double end);
 
 /* net_liveness.c */
+struct epact_peer {
+  double heard;   /* when its last frame came */
+  double cut;     /* when its connection closed; 0 while it is open */
+  double unclear; /* since when handshakes with it break off; 0: they do not */
+  double fenced;  /* when it was told last that it was given up, or rank 0 that it seems lost */
+  char *reason;   /* why it was given up; NULL: it was not */
+};
 /** Begins to watch the other processes. lease <= 0: the default. */
 int epact_liveness_open(epact_net *net, double lease);
 void epact_liveness_close(epact_net *net);

@@ -14,18 +14,12 @@
 #define DEFAULT_LEASE 10.0
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
-struct epact_peer {
-  double heard;   /* when its last frame came */
-  double cut;     /* when its connection closed; 0 while it is open */
-  double unclear; /* since when handshakes with it break off; 0: they do not */
-};
-
 int epact_liveness_open(epact_net *net, double lease)
 {
   net->lease = lease > 0 ? lease : DEFAULT_LEASE;
   net->heartbeat = net->lease < 4 ? net->lease / 4 : 1;
   net->ticked = net->beaten = epact_now();
-  net->peer = epact_calloc((size_t)net->size, sizeof *net->peer);
+  net->peer = epact_calloc((size_t)net->capacity, sizeof *net->peer);
   if (!net->peer) return EPACT_E_NOMEM;
   for (int rank = 0; rank < net->size; rank++) net->peer[rank].heard = net->ticked;
   return EPACT_OK;
@@ -33,6 +27,7 @@ int epact_liveness_open(epact_net *net, double lease)
 
 void epact_liveness_close(epact_net *net)
 {
+  for (int rank = 0; net->peer && rank < net->size; rank++) free(net->peer[rank].reason);
   free(net->peer);
   net->peer = NULL;
 }
@@ -57,7 +52,8 @@ static int take_events(epact_net *net, int rank, double now)
   return code;
 }
 
-/* A process may go when its workers have finished and so have ours, whose rows it serves. */
+/* A process may go when its workers have finished, and all others' whose rows it serves. Who holds no shard knows
+ * nothing of others' workers. */
 static bool is_needed(epact_process *process, int rank, int *first, int *last, int64_t *clock)
 {
   bool needed = false;
@@ -65,17 +61,17 @@ static bool is_needed(epact_process *process, int rank, int *first, int *last, i
   *clock = EPACT_FOREVER;
   pthread_rwlock_rdlock(&process->shard_lock);
   for (int slot = 0; slot < process->slots; slot++) {
-    int64_t applied = process->shard.slot[slot].applied;
+    int64_t applied = process->serves && slot < process->shard.slots ? process->shard.slot[slot].applied : -1;
     bool its = process->slot_rank[slot] == rank;
     if (its) {
       *first = *first < 0 ? slot : *first;
       *last = slot;
       *clock = applied < *clock ? applied : *clock;
     }
-    needed = needed || ((its || process->slot_rank[slot] == process->rank) && applied != EPACT_FOREVER);
+    needed = needed || (process->serves && its && applied != EPACT_FOREVER);
   }
   pthread_rwlock_unlock(&process->shard_lock);
-  return needed;
+  return needed || (rank < process->servers && process->active > 0);
 }
 
 static void report_loss(epact_net *net, int rank, double now)
@@ -90,6 +86,11 @@ static void report_loss(epact_net *net, int rank, double now)
   bool cut = peer->cut > 0;
   snprintf(reason, sizeof reason, "rank %d was lost (%s, %s): %s %.1f s ago [E_LOST]", rank, workers, clock_text,
            cut ? "its connection closed" : "its last sign of life came", now - (cut ? peer->cut : peer->heard));
+  if (rank >= net->servers && (net->process->go_on || rank >= net->process->size)) {
+    if (net->rank == 0 || now - peer->fenced > net->heartbeat) epact_members_lose(net, rank, reason);
+    peer->fenced = now;
+    return;
+  }
   epact_process_stop(net->process, reason);
 }
 
@@ -106,7 +107,7 @@ long epact_liveness_tick(epact_net *net)
   if (beat) net->beaten = now;
   for (int rank = 0; rank < net->size; rank++) {
     epact_peer *peer = &net->peer[rank];
-    if (!net->monitor[rank]) continue;
+    if (!net->monitor[rank] || net->gone[rank]) continue;
     if (take_events(net, rank, now) && !epact_process_stopped(net->process)) {
       char reason[512];
       snprintf(reason, sizeof reason, "%s [E_AUTH]", epact_error_message());

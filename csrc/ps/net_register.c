@@ -13,10 +13,8 @@
 #include <string.h>
 #include <zmq.h>
 
-/* "endpoint number key", the key being - without keys. */
 #define ENTRY "%s %016" PRIx64 " %s"
 #define SCAN_ENTRY "%255s %" SCNx64 " %40s"
-#define ENTRY_BYTES (EPACT_ENDPOINT_BYTES + EPACT_KEY_BYTES + 20)
 
 #define REGISTER_EVERY 0.05 /* seconds between registrations, until the members are known */
 
@@ -34,19 +32,15 @@ static int missing_ranks(const epact_net *net, char *text, size_t bytes)
   return missing;
 }
 
-static void write_entry(const epact_net *net, int rank, char *text, size_t bytes)
+void epact_entry_write(const epact_net *net, int rank, char *text)
 {
-  snprintf(text, bytes, ENTRY, net->endpoint[rank], net->number[rank], *net->key[rank] ? net->key[rank] : "-");
+  snprintf(text, EPACT_ENTRY_BYTES, ENTRY, net->endpoint[rank], net->number[rank],
+           *net->key[rank] ? net->key[rank] : "-");
 }
 
-typedef struct {
-  char endpoint[EPACT_ENDPOINT_BYTES], key[EPACT_KEY_BYTES];
-  uint64_t number;
-} entry;
-
-/* *used: its characters. An endpoint that leads out of this machine, or whose name must be looked up, is
+/* An endpoint that leads out of this machine, or whose name must be looked up, is
  * none of this job's where the root is not such a one. */
-static bool read_entry(const epact_net *net, const char *text, entry *e, int *used)
+bool epact_entry_read(const epact_net *net, const char *text, epact_entry *e, int *used)
 {
   *used = 0;
   if (sscanf(text, SCAN_ENTRY "%n", e->endpoint, &e->number, e->key, used) != 3 || !*used) return false;
@@ -56,7 +50,7 @@ static bool read_entry(const epact_net *net, const char *text, entry *e, int *us
          (!epact_endpoint_is_local(net->endpoint[0]) || epact_endpoint_is_local(e->endpoint));
 }
 
-static void keep_entry(epact_net *net, int rank, const entry *e)
+void epact_entry_keep(epact_net *net, int rank, const epact_entry *e)
 {
   memcpy(net->endpoint[rank], e->endpoint, sizeof e->endpoint);
   memcpy(net->key[rank], e->key, sizeof e->key);
@@ -76,10 +70,10 @@ static int wait_readable(epact_net *net, double seconds)
 static int take_registration(epact_net *net, const epact_letter *letter, int32_t *workers)
 {
   const epact_message *m = &letter->decoded.message;
-  entry e;
+  epact_entry e;
   int used;
   bool good = m->kind == EPACT_M_REGISTER && m->shard >= 1 && m->shard < net->size && m->slot >= 1 &&
-              read_entry(net, m->text, &e, &used) && !m->text[used];
+              epact_entry_read(net, m->text, &e, &used) && !m->text[used];
   if (!good) {
     epact_refuse(&net->refusals, EPACT_REFUSED_MALFORMED, "a registration that does not fit this job");
     return EPACT_OK;
@@ -95,33 +89,44 @@ static int take_registration(epact_net *net, const epact_letter *letter, int32_t
     return epact_fail(EPACT_E_JOB, "rank %d came twice: at %s and at %s", m->shard, known, e.endpoint);
   }
   workers[m->shard] = m->slot;
-  keep_entry(net, m->shard, &e);
+  epact_entry_keep(net, m->shard, &e);
   int code = epact_net_connect(net, m->shard);
   if (code) return code;
   if (m->cursor != net->snapshot_every) {
     return epact_fail(EPACT_E_JOB, "rank 0 takes a snapshot every %" PRId64 " clocks (0: none), rank %d every %" PRId64,
                       net->snapshot_every, m->shard, m->cursor);
   }
+  if (m->request != (uint32_t)net->servers) {
+    return epact_fail(EPACT_E_JOB, "rank 0 has shards on %d processes, rank %d on %" PRIu32, net->servers, m->shard,
+                      m->request);
+  }
   if (m->final == net->deterministic) return EPACT_OK;
   return epact_fail(EPACT_E_JOB, "rank 0 is%s deterministic, rank %d is%s", net->deterministic ? "" : " not", m->shard,
                     m->final ? "" : " not");
 }
 
-static int announce_members(epact_net *net, const int32_t *workers)
+char *epact_members_text(const epact_net *net, const int32_t *workers)
 {
-  size_t bytes = (size_t)net->size * (ENTRY_BYTES + 16), length = 0;
+  size_t bytes = (size_t)net->size * (EPACT_ENTRY_BYTES + 16) + 1, length = 0;
   char *text = epact_malloc(bytes);
-  if (!text) return EPACT_E_NOMEM;
+  if (!text) return NULL;
   for (int rank = 0; rank < net->size; rank++) {
-    char line[ENTRY_BYTES];
-    write_entry(net, rank, line, sizeof line);
+    char line[EPACT_ENTRY_BYTES];
+    epact_entry_write(net, rank, line);
     length += (size_t)snprintf(text + length, bytes - length, "%d %s\n", workers[rank], line);
   }
-  int code = EPACT_OK;
+  return text;
+}
+
+static int announce_members(epact_net *net, const int32_t *workers)
+{
+  char *text = epact_members_text(net, workers);
+  int code = text ? EPACT_OK : EPACT_E_NOMEM;
   for (int rank = 1; rank < net->size && !code; rank++) {
     epact_message members = { .kind = EPACT_M_MEMBERS,
                               .shard = net->rank,
                               .slot = -1,
+                              .request = (uint32_t)net->servers,
                               .applied = (int64_t)net->begin->run,
                               .cursor = net->begin->snapshot,
                               .clock = net->begin->clock,
@@ -179,24 +184,58 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
   return announce_members(net, workers);
 }
 
-static int take_members(epact_net *net, const char *text, int32_t *workers)
+/* Who joins is told its rank; what it knows of itself moves there. */
+static int take_place(epact_net *net, const epact_message *m)
 {
-  for (int rank = 0; rank < net->size; rank++) {
-    int used = 0;
-    entry e;
-    bool counted = sscanf(text, "%d %n", &workers[rank], &used) == 1 && used && workers[rank] >= 1;
-    text += used;
-    bool good = counted && (rank == 0 ? sscanf(text, SCAN_ENTRY "%n", e.endpoint, &e.number, e.key, &used) == 3
-                                      : read_entry(net, text, &e, &used));
-    if (!good || text[used] != '\n') return epact_fail(EPACT_E_PROTO, "the list of members is malformed");
-    text += used + 1;
-    if (rank == 0) net->number[0] = e.number;
-    if (rank == net->rank || rank == 0) continue;
-    keep_entry(net, rank, &e);
-    int code = epact_net_connect(net, rank);
-    if (code) return code;
-  }
+  if (!net->joins) return EPACT_OK;
+  int from = net->rank, to = m->slot;
+  if (to < 1 || to >= from || m->request < 1) return epact_fail(EPACT_E_PROTO, "the place in the job is malformed");
+  memcpy(net->endpoint[to], net->endpoint[from], sizeof net->endpoint[to]);
+  memcpy(net->key[to], net->key[from], sizeof net->key[to]);
+  net->number[to] = net->number[from];
+  net->rank = to;
+  net->size = to + 1;
+  net->servers = (int32_t)m->request;
   return EPACT_OK;
+}
+
+/* A process that is gone has no endpoint. */
+static int take_member(epact_net *net, int rank, const char **text, int32_t *workers)
+{
+  int used = 0;
+  epact_entry e;
+  bool counted = sscanf(*text, "%d %n", workers, &used) == 1 && used && *workers >= 1;
+  *text += used;
+  if (counted && net->joins && !strncmp(*text, "gone\n", 5)) {
+    *text += 5;
+    net->gone[rank] = true;
+    return EPACT_OK;
+  }
+  bool good = counted && (rank == 0 ? sscanf(*text, SCAN_ENTRY "%n", e.endpoint, &e.number, e.key, &used) == 3
+                                    : epact_entry_read(net, *text, &e, &used));
+  if (!good || (*text)[used] != '\n') return epact_fail(EPACT_E_PROTO, "the list of members is malformed");
+  *text += used + 1;
+  if (rank == 0) net->number[0] = e.number;
+  if (rank == net->rank || rank == 0) return EPACT_OK;
+  epact_entry_keep(net, rank, &e);
+  return epact_net_connect(net, rank);
+}
+
+static int take_members(epact_net *net, const epact_message *m, int32_t *workers)
+{
+  const char *text = m->text;
+  int code = take_place(net, m);
+  *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock };
+  for (int rank = 0; rank < net->size && !code; rank++) code = take_member(net, rank, &text, &workers[rank]);
+  return code;
+}
+
+int epact_net_ask_to_join(epact_net *net, int workers)
+{
+  char text[EPACT_ENTRY_BYTES];
+  epact_entry_write(net, net->rank, text);
+  epact_message self = { .kind = EPACT_M_REGISTER, .shard = -1, .slot = workers, .text = text };
+  return epact_net_send(net, 0, &self);
 }
 
 /* A handshake with rank 0 that will not succeed. */
@@ -212,17 +251,21 @@ static int check_welcome(epact_net *net, double *unclear)
 
 static int send_registration(epact_net *net, int workers)
 {
-  char text[ENTRY_BYTES];
-  write_entry(net, net->rank, text, sizeof text);
-  epact_message self = {
-    .kind = EPACT_M_REGISTER, .shard = net->rank, .slot = workers, .final = net->deterministic, .text = text
-  };
+  char text[EPACT_ENTRY_BYTES];
+  epact_entry_write(net, net->rank, text);
+  epact_message self = { .kind = EPACT_M_REGISTER,
+                         .shard = net->joins ? -1 : net->rank,
+                         .slot = workers,
+                         .request = (uint32_t)net->servers,
+                         .cursor = net->snapshot_every,
+                         .final = net->deterministic,
+                         .text = text };
   return epact_net_send_now(net, 0, &self);
 }
 
 static int register_self(epact_net *net, int32_t *workers, double end)
 {
-  int own_workers = workers[net->rank];
+  int own_workers = workers[net->joins ? 0 : net->rank];
   double next = 0, unclear = 0;
   for (;;) {
     int code = check_welcome(net, &unclear);
@@ -253,9 +296,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
       net->early_end = &letter->next;
       continue;
     }
-    const epact_message *m = &letter->decoded.message;
-    *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock };
-    code = take_members(net, m->text, workers);
+    code = take_members(net, &letter->decoded.message, workers);
     epact_letter_free(letter);
     return code;
   }

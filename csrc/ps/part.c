@@ -72,13 +72,13 @@ static size_t expected_bytes(const epact_shard *shard)
   return bytes;
 }
 
-int epact_part_begin(epact_records *part, const epact_shard *shard, uint64_t run)
+int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t clock, uint64_t run)
 {
   epact_message begin = { .kind = EPACT_M_PART,
                           .shard = shard->rank,
                           .slot = shard->slots,
                           .request = (uint32_t)shard->shards,
-                          .clock = shard->minimum,
+                          .clock = clock,
                           .text = "" };
   int code = epact_records_reserve(part, expected_bytes(shard));
   if (!code) code = epact_records_add(part, &begin, run);

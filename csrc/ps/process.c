@@ -14,7 +14,7 @@
 
 #define DEFAULT_TIMEOUT 300.0
 #define SLICE_SECONDS 0.1 /* a wait looks up this often */
-#define MAX_WORKERS 4096
+#define ASK_SECONDS 0.5   /* between two requests to join */
 
 void epact_condition_init(pthread_cond_t *condition)
 {
@@ -85,21 +85,67 @@ static void publish_minimum(epact_process *process, int64_t minimum)
   pthread_mutex_unlock(&process->advance_lock);
 }
 
+/* After a step of the shard, with its lock held, which is given back. */
+static int end_step(epact_process *process, int code, int64_t before, const epact_outbox *outbox)
+{
+  while (!code && epact_shard_at_cut(&process->shard)) {
+    epact_keep_cut(process->keep, &process->shard);
+    code = epact_shard_pass_cut(&process->shard, outbox);
+  }
+  int64_t after = process->shard.minimum;
+  pthread_rwlock_unlock(&process->shard_lock);
+  if (after > before) publish_minimum(process, after);
+  return code;
+}
+
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message)
 {
   step_context context = { process, caller };
   epact_outbox outbox = { deliver, &context };
   pthread_rwlock_wrlock(&process->shard_lock);
   int64_t before = process->shard.minimum;
-  int code = epact_shard_step(&process->shard, message, &outbox);
-  while (!code && epact_shard_at_cut(&process->shard)) {
-    epact_keep_cut(process->keep, &process->shard);
-    code = epact_shard_pass_cut(&process->shard, &outbox);
+  return end_step(process, epact_shard_step(&process->shard, message, &outbox), before, &outbox);
+}
+
+/* ---- processes that go and come ---- */
+
+void epact_process_give_up(epact_process *process, int rank)
+{
+  step_context context = { process, NULL };
+  epact_outbox outbox = { deliver, &context };
+  int code = EPACT_OK;
+  if (process->keep) epact_keep_lose(process->keep, rank);
+  if (!process->serves) return;
+  pthread_rwlock_wrlock(&process->shard_lock);
+  int64_t before = process->shard.minimum;
+  for (int slot = 0; slot < process->shard.slots && !code; slot++) {
+    if (process->slot_rank[slot] == rank) code = epact_shard_evict(&process->shard, slot, &outbox);
   }
-  int64_t after = process->shard.minimum;
+  if (end_step(process, code, before, &outbox)) epact_process_stop(process, epact_error_message());
+}
+
+int epact_process_admit(epact_process *process, int rank, int first, int workers, int64_t *clock)
+{
+  int code = EPACT_OK;
+  *clock = 0;
+  if (first + workers > EPACT_MAX_SLOTS) return epact_fail(EPACT_E_PROTO, "a slot out of range");
+  pthread_rwlock_wrlock(&process->shard_lock);
+  for (int slot = first; slot < first + workers; slot++) process->slot_rank[slot] = rank;
+  if (process->serves) {
+    code = epact_shard_admit(&process->shard, first, workers);
+    *clock = process->shard.minimum;
+  }
   pthread_rwlock_unlock(&process->shard_lock);
-  if (after > before) publish_minimum(process, after);
+  if (!code && first + workers > process->slots) process->slots = first + workers;
   return code;
+}
+
+void epact_process_admitted(epact_process *process, int shard, int64_t clock)
+{
+  pthread_mutex_lock(&process->advance_lock);
+  process->admitted[shard] = clock;
+  pthread_cond_broadcast(&process->advanced);
+  pthread_mutex_unlock(&process->advance_lock);
 }
 
 /* ---- waiting and stopping ---- */
@@ -154,10 +200,7 @@ void epact_process_stop_here(epact_process *process, const char *reason, bool te
   }
   pthread_mutex_unlock(&process->stop_lock);
   if (!first) return;
-  for (int rank = 0; tell && process->net && rank < process->size; rank++) {
-    epact_message stop = { .kind = EPACT_M_STOP, .shard = process->rank, .slot = -1, .text = process->reason };
-    if (rank != process->rank) epact_net_send(process->net, rank, &stop);
-  }
+  if (tell && process->net) epact_net_tell_stop(process->net, process->reason);
   publish_minimum(process, INT64_MIN); /* wakes who waits */
   for (int i = 0; i < process->workers; i++) {
     epact_worker *worker = &process->worker[i];
@@ -197,7 +240,7 @@ int epact_process_drain(epact_process *process, double seconds)
   if (code && code != EPACT_E_AGAIN) return code;
   code = EPACT_OK;
   pthread_mutex_lock(&process->advance_lock);
-  while (atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
+  while (process->serves && atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
          epact_now() < end) {
     double left = end - epact_now();
     struct timespec deadline = epact_deadline_after(left < SLICE_SECONDS ? (left > 0 ? left : 0) : SLICE_SECONDS);
@@ -205,7 +248,7 @@ int epact_process_drain(epact_process *process, double seconds)
   }
   pthread_mutex_unlock(&process->advance_lock);
   if (code) return code;
-  if (atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
+  if (process->serves && atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
   if ((code = settle_workers(process, end))) return code;
   return process->keep && !epact_keep_is_settled(process->keep) ? EPACT_E_AGAIN : EPACT_OK;
 }
@@ -235,16 +278,25 @@ static void worker_emit(void *context, const epact_message *message)
 
 static int check_options(const epact_process_options *o)
 {
+  if (o->servers < 0 || (!o->join && o->servers > o->size)) {
+    return epact_fail(EPACT_E_MISUSE, "%d servers of %d processes are not possible", o->servers, o->size);
+  }
+  if (o->deterministic && (o->go_on || o->elastic || o->join)) {
+    return epact_fail(EPACT_E_MISUSE, "the workers of a deterministic job neither come nor go");
+  }
+  if (o->journal && o->servers && o->servers < o->size) {
+    return epact_fail(EPACT_E_MISUSE, "a journal needs a shard in every process");
+  }
   if (o->size < 1 || o->rank < 0 || o->rank >= o->size) {
     return epact_fail(EPACT_E_MISUSE, "rank %d of %d processes is not possible", o->rank, o->size);
   }
-  if (o->workers < 1 || o->workers > MAX_WORKERS) {
-    return epact_fail(EPACT_E_MISUSE, "workers must be 1 .. %d, got %d", MAX_WORKERS, o->workers);
+  if (o->workers < 1 || o->workers > EPACT_MAX_SLOTS) {
+    return epact_fail(EPACT_E_MISUSE, "workers must be 1 .. %d, got %d", EPACT_MAX_SLOTS, o->workers);
   }
   if (o->snapshots && (o->snapshot_every < 1 || o->snapshot_every > INT32_MAX)) {
     return epact_fail(EPACT_E_MISUSE, "snapshots are taken every 1 .. 2^31-1 clocks, got %" PRId64, o->snapshot_every);
   }
-  if (o->size > 1 && (!o->root || !*o->root)) {
+  if ((o->size > 1 || o->join) && (!o->root || !*o->root)) {
     return epact_fail(EPACT_E_MISUSE, "a job of %d processes needs the address of rank 0 (EPACT_ROOT)", o->size);
   }
   return EPACT_OK;
@@ -257,10 +309,10 @@ static int lay_out_slots(epact_process *process, const int32_t *workers)
     if (rank == process->rank) process->first_slot = (int32_t)slots;
     slots += workers[rank];
   }
-  if (slots > MAX_WORKERS)
-    return epact_fail(EPACT_E_LIMIT, "%" PRId64 " workers exceed the limit of %d", slots, MAX_WORKERS);
+  if (slots > EPACT_MAX_SLOTS)
+    return epact_fail(EPACT_E_LIMIT, "%" PRId64 " workers exceed the limit of %d", slots, EPACT_MAX_SLOTS);
   process->slots = (int32_t)slots;
-  process->slot_rank = epact_calloc((size_t)slots, sizeof *process->slot_rank);
+  process->slot_rank = epact_calloc(EPACT_MAX_SLOTS, sizeof *process->slot_rank);
   if (!process->slot_rank) return EPACT_E_NOMEM;
   for (int rank = 0, slot = 0; rank < process->size; rank++) {
     for (int i = 0; i < workers[rank]; i++) process->slot_rank[slot++] = rank;
@@ -280,19 +332,50 @@ static int open_workers(epact_process *process)
     pthread_mutex_init(&worker->inbox_lock, NULL);
     epact_condition_init(&worker->inbox_filled);
     epact_outbox outbox = { worker_emit, worker };
-    int code = epact_client_init(&worker->client, process->first_slot + i, process->slots, process->size, process->rank,
-                                 outbox);
+    int code = epact_client_init(&worker->client, process->first_slot + i, process->slots, process->servers,
+                                 process->serves ? process->rank : -1, outbox);
     if (code) return code;
     epact_client_begin(&worker->client, atomic_load(&process->minimum));
   }
   return EPACT_OK;
 }
 
+static int prepare_to_join(epact_process *process)
+{
+  process->admitted = epact_calloc((size_t)process->servers, sizeof *process->admitted);
+  if (!process->admitted) return EPACT_E_NOMEM;
+  for (int s = 0; s < process->servers; s++) process->admitted[s] = -1;
+  return EPACT_OK;
+}
+
+/* Until every shard has let this process in; its workers then begin where none of them has gone on. */
+static int await_admission(epact_process *process)
+{
+  double end = epact_now() + process->timeout, ask = epact_now() + ASK_SECONDS;
+  int code = EPACT_OK, missing = 0;
+  pthread_mutex_lock(&process->advance_lock);
+  for (;;) {
+    while (missing < process->servers && process->admitted[missing] >= 0) missing++;
+    if (missing == process->servers || (code = epact_process_check(process)) || epact_now() > end) break;
+    struct timespec deadline = epact_deadline_after(SLICE_SECONDS);
+    pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
+    if (epact_now() < ask) continue;
+    ask = epact_now() + ASK_SECONDS;
+    if ((code = epact_net_ask_to_join(process->net, process->workers))) break;
+  }
+  pthread_mutex_unlock(&process->advance_lock);
+  if (!code && missing < process->servers)
+    code = epact_fail(EPACT_E_TIMEOUT, "waited %g s for rank %d to let this process join", process->timeout, missing);
+  for (int i = 0; i < process->workers && !code; i++)
+    code = epact_client_join(&process->worker[i].client, process->admitted);
+  return code;
+}
+
 epact_process *epact_process_open(const epact_process_options *options)
 {
   if (check_options(options)) return NULL;
   epact_process *process = epact_calloc(1, sizeof *process);
-  int32_t *workers = epact_calloc((size_t)options->size, sizeof *workers);
+  int32_t *workers = epact_calloc(EPACT_MAX_SLOTS, sizeof *workers);
   if (!process || !workers) {
     free(process);
     free(workers);
@@ -300,6 +383,11 @@ epact_process *epact_process_open(const epact_process_options *options)
   }
   process->rank = options->rank;
   process->size = options->size;
+  process->servers = options->servers > 0 ? options->servers : options->size;
+  process->go_on = options->go_on != 0;
+  process->elastic = options->elastic != 0;
+  process->joins = options->join != 0;
+  process->active = options->workers;
   process->workers = options->workers;
   process->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
   process->deterministic = options->deterministic != 0;
@@ -308,13 +396,17 @@ epact_process *epact_process_open(const epact_process_options *options)
   pthread_mutex_init(&process->stop_lock, NULL);
   pthread_mutex_init(&process->shared_lock, NULL);
   epact_condition_init(&process->advanced);
-  workers[process->rank] = process->workers;
+  workers[process->joins ? 0 : process->rank] = process->workers;
   epact_beginning begin = { 0, -1, 0 };
-  int code = options->snapshots ? epact_keep_open(&process->keep, options, &begin) : EPACT_OK;
-  if (!code && process->size > 1) code = epact_net_open(&process->net, options, workers, &begin);
+  int code = options->snapshots && !process->joins ? epact_keep_open(&process->keep, options, &begin) : EPACT_OK;
+  if (!code && (process->size > 1 || options->elastic || process->joins))
+    code = epact_net_open(&process->net, options, workers, &begin);
+  if (!code && process->net) epact_net_place(process->net, &process->rank, &process->size, &process->servers);
+  process->serves = process->rank < process->servers;
+  if (!code && process->joins) code = prepare_to_join(process);
   if (!code) code = lay_out_slots(process, workers);
   if (!code)
-    code = epact_shard_init(&process->shard, process->rank, process->size, process->slots, process->deterministic);
+    code = epact_shard_init(&process->shard, process->rank, process->servers, process->slots, process->deterministic);
   if (!code) {
     epact_shard_begin(&process->shard, begin.clock, process->keep ? options->snapshot_every : 0);
     atomic_store(&process->minimum, begin.clock);
@@ -323,6 +415,7 @@ epact_process *epact_process_open(const epact_process_options *options)
   if (!code && process->keep) code = epact_keep_load(process->keep, process, &begin);
   if (!code && process->net) code = epact_net_start(process->net, process, options->lease);
   if (!code && process->keep) code = epact_keep_start(process->keep);
+  if (!code && process->joins) code = await_admission(process);
   free(workers);
   if (code) { /* the others must not wait for a process that cannot begin */
     if (process->net) epact_net_call_off(process->net);
@@ -371,6 +464,7 @@ void epact_process_close(epact_process *process)
   pthread_cond_destroy(&process->advanced);
   free(process->reason);
   free(process->slot_rank);
+  free(process->admitted);
   free(process->worker);
   free(process);
 }

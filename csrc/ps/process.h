@@ -45,8 +45,15 @@ typedef struct epact_shared_block {
 } epact_shared_block;
 
 struct epact_process {
-  int32_t rank, size, workers, slots, first_slot;
-  int32_t *slot_rank; /* the process of each slot */
+  int32_t rank, size, workers, first_slot;
+  int32_t servers;        /* shards are on ranks 0 .. servers - 1 */
+  bool serves;            /* this one holds a shard */
+  bool go_on, elastic;    /* without a process that is lost; processes may join */
+  bool joins;             /* this one came while the job ran */
+  _Atomic int32_t slots;  /* grows when a process joins */
+  int32_t *slot_rank;     /* the process of each slot */
+  _Atomic int32_t active; /* own workers that have not finished */
+  int64_t *admitted;      /* joining, by shard: the clock it takes batches from; -1 not heard yet */
   double timeout;
   bool deterministic;
   epact_worker *worker;
@@ -75,6 +82,12 @@ void epact_condition_init(pthread_cond_t *condition);
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
 /** Waits until the shard's minimum clock is at least `need`. `table`: its name for errors, or NULL. */
 int epact_process_wait(epact_process *process, int64_t need, const char *table);
+/** The processes that hold the slots of a lost one go on without them. */
+void epact_process_give_up(epact_process *process, int rank);
+/** Rank `rank` has joined with `workers` from slot `first` on; *clock: from where this shard takes their batches. */
+int epact_process_admit(epact_process *process, int rank, int first, int workers, int64_t *clock);
+/** A shard has admitted this process. */
+void epact_process_admitted(epact_process *process, int shard, int64_t clock);
 /** Adds to the sentence of `code` what was being waited for when it came. `table`: a name or NULL. */
 int epact_fail_waiting(int code, const char *table, const char *what, int64_t number);
 /** EPACT_OK, or E_STOPPED with the reason as the sentence. */
@@ -95,6 +108,12 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
 int epact_net_start(epact_net *net, epact_process *process, double lease);
 /** Queues a message for a process; may be called by any thread. */
 int epact_net_send(epact_net *net, int rank, const epact_message *message);
+/** Tells rank 0 again that this process wants to join. */
+int epact_net_ask_to_join(epact_net *net, int workers);
+/** Tells all other processes that the job has stopped. */
+void epact_net_tell_stop(epact_net *net, const char *reason);
+/** Where this process is among those of the job, once it is registered. */
+void epact_net_place(const epact_net *net, int32_t *rank, int32_t *size, int32_t *servers);
 /** Tells the processes that are known why this one cannot begin: the last error, which stays. */
 void epact_net_call_off(epact_net *net);
 /** Sends what is queued, ends the thread, closes the sockets. NULL is ignored. */

@@ -50,6 +50,9 @@ typedef struct {
   int64_t snapshot_every;
   int32_t journal, resume;
   int64_t resume_clock;
+  /* Shards are on ranks 0 .. servers-1 (0: on all). go_on: a lost process that holds none leaves the clock, and the
+   * others go on. elastic: processes may join while the job runs; join: this one does (rank and size are told it). */
+  int32_t servers, go_on, elastic, join;
   int (*interrupted)(void); /* asked while waiting for other processes to come: a negative code, with its
                                sentence, gives up. NULL: never */
   const char *address;      /* HOST or HOST:PORT at which the others reach this process; NULL: as the system routes */
@@ -130,6 +133,8 @@ EPACT_API int epact_worker_save(epact_worker *worker, const void *state, size_t 
 EPACT_API int64_t epact_process_durable(epact_process *process);
 /** Publishes what is left; from then on nobody waits for this worker. Idempotent. */
 EPACT_API int epact_worker_finish(epact_worker *worker);
+/** Nonzero when the worker has joined a job that was running. */
+EPACT_API int epact_worker_joined(const epact_worker *worker);
 /** Nonzero once the job is stopped or interrupted: a long computation may ask now and then. */
 EPACT_API int epact_worker_stopped(const epact_worker *worker);
 

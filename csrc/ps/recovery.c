@@ -62,7 +62,7 @@ static int note_journal(void *argument, const char *name)
   char kind[9];
   int rank;
   if (!epact_file_name_parse(name, &clock, kind, &rank) || strcmp(kind, "journal") || clock < found->manifest->clock ||
-      rank >= found->manifest->shards) {
+      rank >= found->manifest->processes) {
     return EPACT_OK;
   }
   int code = epact_grow(&found->name, (size_t)found->names + 1, sizeof *found->name);
@@ -99,6 +99,7 @@ static int read_part(epact_disk *disk, const epact_manifest *manifest, int rank,
 {
   char name[EPACT_FILE_NAME_BYTES], *data;
   size_t bytes;
+  if (!manifest->part[rank].bytes) return EPACT_OK;
   epact_file_name(name, manifest->clock, "part", rank);
   int code = disk->read(disk->context, name, &data, &bytes);
   if (code == EPACT_E_NO_FILE)
@@ -123,7 +124,8 @@ static int find_clock(epact_disk *disk, epact_recovery *r)
   int code = keeps ? read_journals(disk, r) : EPACT_E_NOMEM;
   r->clock = r->manifest.clock;
   if (!code && r->journal.entries) {
-    for (int rank = 0; rank < r->manifest.shards && !code; rank++) code = read_part(disk, &r->manifest, rank, &states);
+    for (int rank = 0; rank < r->manifest.processes && !code; rank++)
+      code = read_part(disk, &r->manifest, rank, &states);
     for (int64_t i = 0; i < r->journal.entries; i++) {
       const epact_journal_entry *e = &r->journal.entry[i];
       if (e->state && e->slot >= 0 && e->slot < r->manifest.slots) keeps[e->slot] = true;
@@ -153,7 +155,7 @@ int epact_recovery_load(epact_disk *disk, epact_recovery *r, const epact_part_re
   /* States of the snapshot's clock are of no use when the journals go further. */
   bool states = reader->state && r->clock == r->manifest.clock;
   int code = EPACT_OK;
-  for (int rank = 0; rank < r->manifest.shards && !code; rank++) {
+  for (int rank = 0; rank < r->manifest.processes && !code; rank++) {
     const epact_part_file *part = &r->manifest.part[rank];
     epact_part_reader wanted = *reader;
     if (!states || part->first_slot >= reader->first_slot + reader->slots ||

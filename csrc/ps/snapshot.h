@@ -13,8 +13,9 @@ int epact_shard_recreate(epact_shard *shard, const epact_message *create);
 
 /* ---- parts ---- */
 
-/** Adds what the shard, which is at a cut, holds: the begin of the part, tables, rows. */
-int epact_part_begin(epact_records *part, const epact_shard *shard, uint64_t run);
+/** Adds what the shard, which is at a cut at `clock`, holds: the begin of the part, tables, rows. A process without a
+ * shard has an empty one. */
+int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t clock, uint64_t run);
 /** Adds a worker's own state. */
 int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
 /** Adds the end, without which a part is refused. */
@@ -46,9 +47,9 @@ typedef struct {
 typedef struct {
   uint64_t run;
   int64_t clock, every;
-  int32_t shards, slots;
+  int32_t shards, processes, slots; /* shards are on ranks 0 .. shards - 1 */
   bool deterministic;
-  epact_part_file *part; /* by rank */
+  epact_part_file *part; /* by rank; of 0 bytes where the process was lost before */
 } epact_manifest;
 
 /** The text of a manifest, epact_malloc'ed; NULL when memory is short. */

@@ -21,6 +21,11 @@ epact_worker_place epact_worker_where(const epact_worker *worker)
                                process->size,       worker->local,  process->deterministic };
 }
 
+int epact_worker_joined(const epact_worker *worker)
+{
+  return worker->process->joins;
+}
+
 int64_t epact_worker_now(const epact_worker *worker)
 {
   return worker->client.clock;
@@ -202,7 +207,7 @@ int epact_worker_barrier(epact_worker *worker)
     if (s == client->local) continue;
     if ((code = epact_client_ask(client, s, EPACT_M_WAIT, NULL, client->clock, NULL))) return code;
   }
-  if ((code = await_answers(worker, NULL))) return code;
+  if ((code = await_answers(worker, NULL)) || !worker->process->serves) return code;
   return epact_process_wait(worker->process, client->clock, NULL);
 }
 
@@ -213,6 +218,7 @@ int epact_worker_finish(epact_worker *worker)
   if (!code) code = epact_client_clock(&worker->client, true);
   if (!code && worker->process->keep)
     code = epact_keep_pass(worker->process->keep, worker->local, EPACT_FOREVER, NULL, 0);
+  if (!code) worker->process->active--;
   return code ? code : check(worker);
 }
 
@@ -344,7 +350,7 @@ static int fetch_local(epact_worker *worker, epact_table *table, int64_t need, i
   const epact_shard_table *master = epact_shard_find_table(&process->shard, table->schema.id);
   for (int64_t i = 0; i < n && !code; i++) {
     int64_t id = row ? row[i] : i;
-    if (epact_row_shard(&table->schema, id, process->size) == process->rank && !is_fresh(table, id)) {
+    if (epact_row_shard(&table->schema, id, process->servers) == process->rank && !is_fresh(table, id)) {
       code = install_local(table, &process->shard, master, id);
     }
   }
@@ -390,8 +396,9 @@ int epact_table_fetch(epact_table *table, int64_t n, const int64_t *row)
   if (!code) code = check(worker);
   if (code) return code;
   double begin = epact_now();
-  if (worker->client.shards > 1) code = fetch_remote(worker, table, need, n, row);
-  if (!code) code = fetch_local(worker, table, need, n, row);
+  bool serves = worker->process->serves;
+  if (worker->client.shards > 1 || !serves) code = fetch_remote(worker, table, need, n, row);
+  if (!code && serves) code = fetch_local(worker, table, need, n, row);
   table->stats.wait_seconds += epact_now() - begin;
   return code;
 }
@@ -422,6 +429,9 @@ int epact_table_changes(epact_table *table, int64_t *count, const epact_section 
   int64_t need = epact_table_need(table);
   int code = check(worker);
   if (!code && client->finished) code = epact_fail(EPACT_E_MISUSE, "the worker has finished");
+  if (!code && worker->process->joins) {
+    code = epact_fail(EPACT_E_MISUSE, "table '%s': a worker that joined a running job reads no changes", table->name);
+  }
   if (!code && !table->schema.changes) {
     code = epact_fail(EPACT_E_MISUSE, "table '%s' was not made with changes = true", table->name);
   }
@@ -432,11 +442,15 @@ int epact_table_changes(epact_table *table, int64_t *count, const epact_section 
     if (s != client->local) code = epact_client_ask(client, s, EPACT_M_CHANGES, table, need, NULL);
   }
   if (!code) code = await_answers(worker, table->name);
-  if (!code) code = epact_process_wait(worker->process, need, table->name);
-  if (!code) code = changes_local(worker, table);
+  int64_t minimum = epact_client_minimum(client);
+  if (worker->process->serves) {
+    if (!code) code = epact_process_wait(worker->process, need, table->name);
+    if (!code) code = changes_local(worker, table);
+    minimum = atomic_load(&worker->process->minimum);
+  }
   table->stats.wait_seconds += epact_now() - begin;
   if (code) return code;
-  int64_t stale = client->clock - atomic_load(&worker->process->minimum);
+  int64_t stale = client->clock - minimum;
   table->stats.reads++;
   table->stats.staleness[stale < 0 ? 0 : stale < EPACT_STALENESS_BINS ? stale : EPACT_STALENESS_BINS - 1]++;
   *count = table->changed_count;
