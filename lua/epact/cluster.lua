@@ -62,6 +62,19 @@ local function with_transport(root)
   return root:find "://" and root or "tcp://" .. root
 end
 
+-- A place with the address of rank 0 and how to reach it.
+local function reached(getenv, place, root)
+  place.root, place.keys = with_transport(root), word(getenv, "EPACT_KEYS")
+  place.insecure, place.address = flag(getenv, "EPACT_INSECURE"), word(getenv, "EPACT_ADDRESS")
+  return place
+end
+
+-- A job of one process needs an address only if others may join it.
+local function alone(getenv)
+  local root = word(getenv, "EPACT_ROOT")
+  return root and reached(getenv, { rank = 0, size = 1 }, root) or { rank = 0, size = 1 }
+end
+
 --- Inside a worker a job is of this process alone: the other processes are busy with the job around it.
 -- @tparam[opt=os.getenv] function getenv
 -- @treturn table `rank`, `size`, `root` (endpoint of rank 0; nil when size is 1), and where they are set `keys`,
@@ -69,23 +82,27 @@ end
 function cluster.place(getenv)
   getenv = getenv or os.getenv
   if package.loaded["epact.thread"] then return { rank = 0, size = 1 } end
+  if flag(getenv, "EPACT_JOIN") then
+    local root = word(getenv, "EPACT_ROOT")
+    if not root then core.fail "EPACT_JOIN needs EPACT_ROOT, the address of the running job's rank 0" end
+    return reached(getenv, { rank = 0, size = 1, join = true }, root)
+  end
   for _, launcher in ipairs(launchers) do
     local rank, size = number(getenv, launcher.rank), number(getenv, launcher.size)
     if rank and size then
       if rank >= size then core.fail("%s is %d but %s is %d", launcher.rank, rank, launcher.size, size) end
-      if size <= 1 then return { rank = 0, size = 1 } end
+      if size <= 1 then return alone(getenv) end
       local root = word(getenv, "EPACT_ROOT") or local_root(getenv, launcher, size)
       if not root then
         core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as node7:5555) is not set",
           launcher.name == "EPACT_RANK" and "EPACT_SIZE" or launcher.name, size)
       end
-      return { rank = rank, size = size, root = with_transport(root), keys = word(getenv, "EPACT_KEYS"),
-        insecure = flag(getenv, "EPACT_INSECURE"), address = word(getenv, "EPACT_ADDRESS") }
+      return reached(getenv, { rank = rank, size = size }, root)
     end
   end
   local size = number(getenv, "EPACT_SIZE")
   if size and size > 1 then core.fail("EPACT_SIZE is %d but EPACT_RANK is not set", size) end
-  return { rank = 0, size = 1 }
+  return alone(getenv)
 end
 
 return cluster

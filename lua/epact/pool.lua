@@ -5,7 +5,7 @@ local ffi = require "ffi"
 local buffer = require "string.buffer"
 local core = require "epact.core"
 local options = require "epact.options"
-local cluster = require "epact.cluster"
+local job = require "epact.job"
 local ship = require "epact.ship"
 local report = require "epact.report"
 local C = core.C
@@ -21,67 +21,6 @@ local grace = 0.3
 -- What threads that were left behind may still use: kept for good.
 local left_behind = {}
 
-local jobs = 0 -- of this process: part of the job's number, so that frames of an earlier one are refused
-
-local known = {
-  workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
-  seed = { "integer", 0 }, timeout = { "positive", 300 }, lease = { "positive", 10 }, stats = { "boolean", false },
-  snapshot = { "table" }, resume = { "resume", false },
-  keys = { "string" }, insecure = { "boolean" }, address = { "string" },
-}
-
-local known_snapshot = {
-  every = { "count", required = true }, dir = { "string", required = true },
-  durability = { { "snapshot", "journal" }, "snapshot" },
-}
-
--- The fields of the C options that have to do with snapshots.
-local function snapshot_options(where, o, raw)
-  if not o.snapshot then
-    if o.resume then core.fail("%s: resume needs snapshot = { every = ..., dir = ... }", where) end
-    return
-  end
-  local snapshot = options.read(where .. ": snapshot", o.snapshot, known_snapshot)
-  raw.snapshots, raw.snapshot_every = snapshot.dir, snapshot.every
-  raw.journal = snapshot.durability == "journal" and 1 or 0
-  raw.resume_clock = type(o.resume) == "number" and o.resume or -1
-  raw.resume = o.resume == "if any" and C.EPACT_RESUME_IF_ANY or o.resume and C.EPACT_RESUME or 0
-  return snapshot -- owns the string that raw points to
-end
-
-local warned = false -- once per process is enough
-
--- The folder of keys and whether to do without: what the script says, then what the environment says.
-local function security(where, o, place)
-  local keys, insecure = o.keys, o.insecure
-  if keys == nil and insecure == nil then keys, insecure = place.keys, place.insecure end
-  if keys and insecure then core.fail("%s: keys and insecure exclude each other", where) end
-  if keys == nil and not insecure then keys = place.keys end
-  if insecure and not warned and C.epact_endpoint_is_local(place.root or "") == 0 and place.root then
-    warned = true
-    io.stderr:write(("epact: warning: rank %d works without keys at %s: everybody who reaches it can read and change "
-      .. "the job (`epact keygen` makes keys)\n"):format(place.rank, place.root))
-  end
-  return keys, insecure
-end
-
-local function open_process(where, o, place)
-  jobs = jobs + 1
-  local keys, insecure = security(where, o, place)
-  local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
-  local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
-    deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
-    lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
-    keys = keys, insecure = insecure and 1 or 0 })
-  local snapshot = snapshot_options(where, o, raw)
-  C.epact_signals_watch(1)
-  local process = C.epact_process_open(raw)
-  C.epact_signals_watch(0)
-  o.snapshot = snapshot
-  if process == nil then check(C.epact_error_code(), where) end
-  return process
-end
-
 -- The first reason the job stopped: kept, and told to the workers and the other processes.
 local function stop(self, reason)
   C.epact_process_stop(self.process, reason)
@@ -90,15 +29,10 @@ end
 
 --- Starts workers. See `epact.run` for the options.
 function pool.start(where, given)
-  local o = options.read(where, given, known)
-  local place = cluster.place()
-  o.workers = o.workers or C.epact_cores()
-  if o.deterministic and o.staleness ~= 0 then
-    core.fail("%s: deterministic needs staleness 0, got %s", where, options.show(o.staleness))
-  end
+  local process, o = job.open(where, given)
+  local place = C.epact_worker_where(C.epact_process_worker(process, 0))
   local self = { workers = o.workers, staleness = o.staleness, deterministic = o.deterministic, seed = o.seed,
-    rank = place.rank, size = place.size, where = where }
-  local process = open_process(where, o, place)
+    rank = place.rank, size = place.size, where = where, restarts = o.on_loss == "restart" }
   self.threads = C.epact_pool_open(o.workers, package.path, package.cpath)
   if self.threads == nil then
     C.epact_process_close(process)
@@ -190,7 +124,10 @@ local function run_phase(self, f, finish)
   local begin = C.epact_now()
   submit(self, task, finish)
   local outcomes, failure = watched(self, collect)
-  if failure then core.fail("%s", failure) end
+  if failure then
+    if self.restarts and failure:find("[E_LOST]", 1, true) then job.ask_for_restart(failure) end
+    core.fail("%s", failure)
+  end
   self.seconds = (self.seconds or 0) + (C.epact_now() - begin)
   self.last = outcomes
   local results = {}

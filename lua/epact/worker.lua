@@ -1,7 +1,7 @@
 --- A worker: what the function given to `epact.run` gets as its argument.
 --
 -- Fields: `id` and `workers` (this worker among all of the job, from 0), `rank` and `size` (its process),
--- `staleness` (the default of its tables), `seed`.
+-- `staleness` (the default of its tables), `seed`, `joined` (it came while the job ran).
 -- @classmod epact.worker
 
 local ffi = require "ffi"
@@ -161,7 +161,7 @@ function Worker.adopt(address, given)
     claimed = {},
     id = place.id, workers = place.count, rank = place.rank, size = place.size, index = place["local"],
     deterministic = place.deterministic ~= 0, staleness = given.staleness, seed = given.seed,
-    snapshots = given.snapshots,
+    snapshots = given.snapshots, joined = C.epact_worker_joined(handle) ~= 0,
   }, class)
 end
 
