@@ -19,6 +19,7 @@
 
 #define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come, at most */
 #define MOST_JOINS 1024      /* processes that may join a job, one after another */
+#define ENCRYPTION_BYTES 64  /* of a message, at most: CURVE adds 33 */
 #define LINGER_MILLISECONDS 5000
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
@@ -35,7 +36,7 @@ static void *new_socket(epact_net *net, int type, const char *endpoint)
 {
   void *socket = zmq_socket(net->context, type);
   int linger = LINGER_MILLISECONDS, unlimited = 0;
-  int64_t largest = (int64_t)EPACT_WIRE_LIMIT;
+  int64_t largest = (int64_t)(sizeof(epact_part) + EPACT_PART_BYTES + ENCRYPTION_BYTES);
   int sixth = strchr(endpoint, '[') != NULL;
   if (!socket) return NULL;
   zmq_setsockopt(socket, ZMQ_IPV6, &sixth, sizeof sixth);
@@ -85,7 +86,7 @@ static void free_data(void *data, void *hint)
 }
 
 /* Hands the bytes over to ZeroMQ. */
-static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
+static int send_whole(epact_net *net, int rank, char *data, size_t bytes)
 {
   zmq_msg_t message;
   if (zmq_msg_init_data(&message, data, bytes, free_data, NULL)) {
@@ -98,6 +99,24 @@ static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
     return epact_net_fail("cannot send to", net->endpoint[rank]);
   }
   return EPACT_OK;
+}
+
+static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
+{
+  if (bytes <= EPACT_PART_BYTES) return send_whole(net, rank, data, bytes);
+  int code = EPACT_OK;
+  for (size_t offset = 0; offset < bytes && !code;) {
+    char *part = epact_malloc(sizeof(epact_part) + EPACT_PART_BYTES);
+    if (!part) {
+      code = EPACT_E_NOMEM;
+      break;
+    }
+    size_t piece = epact_part_write(part, net->rank, net->number[rank], data, bytes, offset);
+    code = send_whole(net, rank, part, sizeof(epact_part) + piece);
+    offset += piece;
+  }
+  free(data);
+  return code;
 }
 
 int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
@@ -157,20 +176,23 @@ static bool drop_rest(void *socket, zmq_msg_t *last)
   return any;
 }
 
-/* A frame that came whole, in memory of its own (which is aligned; ZeroMQ's need not be). */
+/* A frame in memory of its own (which is aligned; ZeroMQ's need not be). E_AGAIN: a part of one. */
 static int take_letter(epact_net *net, zmq_msg_t *body, epact_letter **result)
 {
   size_t bytes = zmq_msg_size(body);
+  const char *data = zmq_msg_data(body);
   epact_letter *letter = epact_calloc(1, sizeof *letter);
-  if (letter) letter->frame = epact_malloc(bytes);
-  if (!letter || !letter->frame) {
-    free(letter);
-    return EPACT_E_NOMEM;
-  }
-  memcpy(letter->frame, zmq_msg_data(body), bytes);
+  if (!letter) return EPACT_E_NOMEM;
   const char *user = net->keys ? zmq_msg_gets(body, "User-Id") : NULL;
   if (user) snprintf(letter->user, sizeof letter->user, "%s", user);
-  int code = decode(net, letter->frame, bytes, &letter->decoded);
+  int code = EPACT_OK;
+  if (epact_part_is(data, bytes))
+    code = epact_part_take(net, data, bytes, letter->user, &letter->frame, &bytes);
+  else if ((letter->frame = epact_malloc(bytes)))
+    memcpy(letter->frame, data, bytes);
+  else
+    code = EPACT_E_NOMEM;
+  if (!code) code = decode(net, letter->frame, bytes, &letter->decoded);
   if (!code) {
     *result = letter;
     return EPACT_OK;
@@ -201,7 +223,7 @@ epact_letter *epact_net_receive(epact_net *net)
     zmq_msg_close(&identity);
     zmq_msg_close(&body);
     if (!got || letter) return letter;
-    refuse_frame(net, code);
+    if (code != EPACT_E_AGAIN) refuse_frame(net, code);
   }
 }
 
@@ -236,9 +258,11 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->monitor = epact_calloc(size, sizeof *net->monitor);
   net->endpoint = epact_calloc(size, EPACT_ENDPOINT_BYTES);
   net->key = epact_calloc(size, EPACT_KEY_BYTES);
+  net->assembly = epact_calloc(size, sizeof *net->assembly);
   net->number = epact_calloc(size, sizeof *net->number);
   net->gone = epact_calloc(size, sizeof *net->gone);
-  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
+  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number ||
+      !net->assembly)
     return EPACT_E_NOMEM;
   /* A DEALER, its monitor and the monitor's other end for every process. */
   int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
@@ -468,6 +492,7 @@ void epact_net_close(epact_net *net)
   for (epact_letter *letter; (letter = take_early(net));) epact_letter_free(letter);
   pthread_mutex_destroy(&net->queue_lock);
   pthread_mutex_destroy(&net->refusals.lock);
+  epact_parts_close(net);
   epact_keys_free(net->keys);
   free(net->dealer);
   free(net->monitor);
