@@ -84,17 +84,46 @@ static int64_t clocks_begun(good_job *job)
   return begun;
 }
 
+enum { WIDE = 300000 }; /* 2.4 MB: rows that travel in three parts, to the other shard and back */
+
+/* Both ranks add 1 + column to both rows; every cell must be there at the end. */
+static int add_wide(epact_worker *worker, epact_table **table)
+{
+  epact_table_options options = { .name = "wide", .rows = 2, .cols = WIDE, .type = EPACT_F64, .staleness = 1 };
+  double *delta = epact_malloc(WIDE * sizeof *delta);
+  int code = delta ? epact_table_open(worker, &options, table) : EPACT_E_NOMEM;
+  for (int i = 0; i < WIDE && delta; i++) delta[i] = 1 + i;
+  for (int row = 0; row < 2 && !code; row++) code = epact_table_inc_row(*table, row, delta);
+  free(delta);
+  return code;
+}
+
+static int check_wide(epact_table *table)
+{
+  int code = epact_table_fetch(table, 2, NULL);
+  for (int row = 0; row < 2 && !code; row++) {
+    const double *values = epact_table_get_f64(table, row);
+    for (int i = 0; i < WIDE; i++) {
+      if (values[i] != 2.0 * (1 + i))
+        return epact_fail(EPACT_E_CORRUPT, "wide row %d, column %d is %g", row, i, values[i]);
+    }
+  }
+  return code;
+}
+
 static int count_clocks(good_job *job, int rank, epact_worker *worker)
 {
-  epact_table *table;
+  epact_table *table, *wide = NULL;
   epact_table_options options = { .name = "clocks", .rows = 2, .cols = 1, .type = EPACT_I64, .staleness = 1 };
   int code = epact_table_open(worker, &options, &table);
+  if (!code) code = add_wide(worker, &wide);
   for (int64_t clock = 0; !code && goes_on(job, clock); clock++) {
     code = epact_table_inc(table, rank, 0, 1);
     if (!code) code = epact_worker_clock(worker);
     if (!code) code = epact_table_fetch(table, 2, NULL);
   }
   if (!code) code = epact_worker_barrier(worker);
+  if (!code) code = check_wide(wide);
   if (!code) code = epact_table_fetch(table, 2, NULL);
   for (int row = 0; row < 2 && !code; row++) job->sum[rank][row] = *epact_table_get_i64(table, row);
   return code ? code : epact_worker_finish(worker);

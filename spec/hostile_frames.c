@@ -59,6 +59,37 @@ static void send_damaged(good_job *job, void *socket)
   DAMAGED(EPACT_REFUSED_SENDER, "a second rank 1", bytes, (void)0);
 }
 
+/* Parts of long frames, each wrong in one way; the number is one that only members know. */
+static void send_pieces(good_job *job, void *socket)
+{
+  enum { LENGTH = 64 };
+  static char frame[3 * EPACT_PART_BYTES], part[sizeof(epact_part) + EPACT_PART_BYTES];
+  uint64_t number = job->process[0]->net->number[0];
+  size_t bytes = sizeof(epact_part) + LENGTH;
+#define PIECE(reason, what, sent, ...)                                                                                 \
+  do {                                                                                                                 \
+    epact_part_write(part, __VA_ARGS__);                                                                               \
+    send_one(job, socket, part, sent, reason, what);                                                                   \
+  } while (0)
+  PIECE(EPACT_REFUSED_JOB, "a stranger's part", bytes, 1, number + 1, frame, LENGTH, 0);
+  PIECE(EPACT_REFUSED_JOB, "a part of rank 2 of 2", bytes, 2, number, frame, LENGTH, 0);
+  PIECE(EPACT_REFUSED_SIZE, "a part of too much", sizeof part, 1, number, frame, EPACT_WIRE_LIMIT + 1, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "an end without a beginning", bytes - 32, 1, number, frame, LENGTH, 32);
+  PIECE(EPACT_REFUSED_MALFORMED, "a part of nothing", sizeof(epact_part), 1, number, frame, LENGTH, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "a part beyond its frame", bytes, 1, number, frame, LENGTH - 8, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "half a part's head", 20, 1, number, frame, LENGTH, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "a frame of parts that is none", bytes, 1, number, frame, LENGTH, 0);
+  for (int begun = 1; begun <= 2; begun++) { /* who begins again begins anew */
+    epact_part_write(part, 1, number, frame, sizeof frame, 0);
+    for (int i = 0; i < begun; i++) zmq_send(socket, part, sizeof part, 0);
+    PIECE(EPACT_REFUSED_MALFORMED, "a piece too early", sizeof part, 1, number, frame, sizeof frame,
+          2 * EPACT_PART_BYTES);
+  }
+  epact_part_write(part, 1, number, frame, LENGTH, 0);
+  part[20] ^= 1;
+  send_one(job, socket, part, bytes, EPACT_REFUSED_CORRUPT, "a part's head with a bit that was flipped");
+}
+
 static void send_parts(good_job *job, void *socket)
 {
   char frame[512];
@@ -113,7 +144,7 @@ static void send_oversized(good_job *job)
   static const unsigned char ready[] = { 4,   26,  5,   'R', 'E', 'A', 'D', 'Y', 11, 'S', 'o', 'c', 'k', 'e', 't',
                                          '-', 'T', 'y', 'p', 'e', 0,   0,   0,   6,  'D', 'E', 'A', 'L', 'E', 'R' };
   unsigned char greeting[64] = { 0xff, [9] = 0x7f, 3, 0, 'N', 'U', 'L', 'L' };
-  unsigned char head[9] = { 2, 0, 0, 0, 0xff }, answer[512]; /* about 2^40 bytes are to follow */
+  unsigned char head[9] = { 2, 0, 0, 0, 0, 0, 0x20 }, answer[512]; /* 2 MiB are to follow */
   unsigned char command[sizeof ready];
   memcpy(command, ready, sizeof ready);
   command[1] = sizeof ready - 2;
@@ -125,7 +156,7 @@ static void send_oversized(good_job *job)
   EXPECT(write(s, head, sizeof head) == sizeof head, "a frame is begun");
   ssize_t got;
   while ((got = read(s, answer, sizeof answer)) > 0) continue;
-  EXPECT(!got, "the connection is closed on a frame of 2^40 bytes");
+  EXPECT(!got, "the connection is closed on a message of 2 MiB");
   close(s);
 }
 
@@ -187,6 +218,7 @@ int main(void)
   stranger s = stranger_open(&job, NULL, NULL, NULL);
   send_damaged(&job, s.socket);
   send_parts(&job, s.socket);
+  send_pieces(&job, s.socket);
   send_as_member(&job);
   send_oversized(&job);
   flood(&job, s.socket);

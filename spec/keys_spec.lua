@@ -18,19 +18,23 @@ local function read(name)
   return text
 end
 
-local function run(environment, options)
+-- environment: for all, or a list by rank from 0.
+local function run(environment, options, processes)
   local prefix = {}
-  for rank = 0, 1 do prefix[rank] = "env " .. environment end
+  for rank = 0, (processes or 2) - 1 do
+    prefix[rank] = "env " .. (type(environment) == "table" and environment[rank] or environment)
+  end
   return jobs.run(([[
     local epact = require "epact"
     local sum, stats = epact.run(%s, function(w)
       local t = w:table("t", { rows = 2, cols = 1 })
-      t:inc(w.id, 0, 1)
+      t:inc(w.id %% 2, 0, 1)
       w:barrier()
       return t:get(0)[0] + t:get(1)[0]
     end)
     print(sum, stats.refused.handshake, stats.refused.malformed)
-  ]]):format(options or "{ workers = 1, timeout = 10 }"), { processes = 2, transport = "tcp", prefix = prefix })
+  ]]):format(options or "{ workers = 1, timeout = 10 }"), { processes = processes or 2, transport = "tcp",
+    prefix = prefix })
 end
 
 describe("keys", function()
@@ -100,6 +104,37 @@ describe("keys", function()
     os.remove(folder .. "/allowed/n1.pub")
     write("job.key", read "job.pub" .. read "job.pub")
     refused "job%.key must hold one secret key: 40 characters of Z85 %[E_PARSE%]"
+  end)
+
+  it("of each node's own make a job where all list each other, and an error where one does not", function()
+    process.run("mkdir " .. folder)
+    local environment, public = {}, {}
+    for rank = 0, 2 do
+      environment[rank] = ("EPACT_KEYS=%s/%d"):format(folder, rank)
+      public[rank] = keys.create(("%s/%d"):format(folder, rank))
+      process.run(("mkdir %s/%d/allowed"):format(folder, rank))
+    end
+    for rank = 0, 2 do
+      for other = 0, 2 do
+        if other ~= rank then write(("%d/allowed/node%d.pub"):format(rank, other), public[other] .. "\n") end
+      end
+      if rank > 0 then write(rank .. "/root.pub", public[0] .. "\n") end
+    end
+    local results = run(environment, nil, 3)
+    for rank = 0, 2 do
+      assert.equal("", results[rank].errors)
+      assert.equal("3\t0\t0\n", results[rank].output)
+    end
+
+    os.remove(folder .. "/2/allowed/node1.pub")
+    results = run(environment, nil, 3)
+    local begins = public[1]:sub(1, 8):gsub("%p", "%%%0")
+    assert.matches("rank 2 at tcp://127%.0%.0%.1:%d+ does not admit this process's key " .. begins
+      .. "%.%.%. %[E_AUTH%]", results[1].errors)
+    assert.matches("rank 2 refused a connection from 127%.0%.0%.1: its key " .. begins .. "%.%.%. is not listed",
+      results[2].errors)
+    assert.matches("%[E_AUTH%]", results[0].errors) -- told by rank 1, to whom rank 2 does not listen
+    assert.matches("rank [01] was lost .-%[E_LOST%]", results[2].errors)
   end)
 
   it("exclude the word that none are wanted", function()

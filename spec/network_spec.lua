@@ -97,6 +97,11 @@ describe("a job on three machines", function()
     for rank = 0, 2 do assert.matches("cannot find the address of nowhere%.invalid: ", results[rank].errors) end
   end)
 
+  it("works over IPv6", function()
+    for i = 0, 2 do net:run(i, ("ip address add fd79::%d/64 dev e0 nodad"):format(i + 1)) end
+    assert_sum(run(net, "tcp://[fd79::1]:5563", "EPACT_KEYS=" .. keys), 3)
+  end)
+
   it("binds the address it is told, and only that", function()
     net:run(1, "ip address add 10.80.0.9/32 dev e0")
     net:run(0, "ip route add 10.80.0.9 dev e0")

@@ -279,7 +279,8 @@ describe("a process that does not come", function()
     assert.same({ 1, 1, 0 }, { results[0].code, results[1].code, results[2].code })
     assert.matches("epact.run: waited 0%.3 s at tcp://127%.0%.0%.1:%d+ for rank 2 to register %[E_TIMEOUT%]",
       results[0].errors)
-    assert.matches("epact.run: rank 1 waited 0%.3 s for rank 0 at tcp", results[1].errors)
+    -- Its own patience ends, or rank 0 calls the job off first.
+    assert.matches("epact.run: .-waited 0%.3 s .-at tcp://127", results[1].errors)
     if jobs.timed then assert.is_true(seconds < 2, tostring(seconds)) end
 
     results = run(body:format(0))

@@ -19,6 +19,7 @@
 
 #define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come, at most */
 #define MOST_JOINS 1024      /* processes that may join a job, one after another */
+#define ENCRYPTION_BYTES 64  /* of a message, at most: CURVE adds 33 */
 #define LINGER_MILLISECONDS 5000
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
@@ -35,7 +36,7 @@ static void *new_socket(epact_net *net, int type, const char *endpoint)
 {
   void *socket = zmq_socket(net->context, type);
   int linger = LINGER_MILLISECONDS, unlimited = 0;
-  int64_t largest = (int64_t)EPACT_WIRE_LIMIT;
+  int64_t largest = (int64_t)(sizeof(epact_part) + EPACT_PART_BYTES + ENCRYPTION_BYTES);
   int sixth = strchr(endpoint, '[') != NULL;
   if (!socket) return NULL;
   zmq_setsockopt(socket, ZMQ_IPV6, &sixth, sizeof sixth);
@@ -85,7 +86,7 @@ static void free_data(void *data, void *hint)
 }
 
 /* Hands the bytes over to ZeroMQ. */
-static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
+static int send_whole(epact_net *net, int rank, char *data, size_t bytes)
 {
   zmq_msg_t message;
   if (zmq_msg_init_data(&message, data, bytes, free_data, NULL)) {
@@ -98,6 +99,24 @@ static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
     return epact_net_fail("cannot send to", net->endpoint[rank]);
   }
   return EPACT_OK;
+}
+
+static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
+{
+  if (bytes <= EPACT_PART_BYTES) return send_whole(net, rank, data, bytes);
+  int code = EPACT_OK;
+  for (size_t offset = 0; offset < bytes && !code;) {
+    char *part = epact_malloc(sizeof(epact_part) + EPACT_PART_BYTES);
+    if (!part) {
+      code = EPACT_E_NOMEM;
+      break;
+    }
+    size_t piece = epact_part_write(part, net->rank, net->number[rank], data, bytes, offset);
+    code = send_whole(net, rank, part, sizeof(epact_part) + piece);
+    offset += piece;
+  }
+  free(data);
+  return code;
 }
 
 int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
@@ -113,103 +132,6 @@ int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
     return code;
   }
   return send_bytes(net, rank, data, bytes);
-}
-
-/* Frames carry this process's own number; those that register, the job's. */
-static int decode(const epact_net *net, const char *frame, size_t bytes, epact_decoded *decoded)
-{
-  int code = epact_wire_decode(frame, bytes, net->number[net->rank], decoded);
-  if (code != EPACT_E_JOB || net->rank != 0) return code;
-  code = epact_wire_decode(frame, bytes, net->job, decoded);
-  if (code || decoded->message.kind == EPACT_M_REGISTER) return code;
-  epact_decoded_free(decoded);
-  return epact_fail(EPACT_E_JOB, "a frame of a process that is no member of the job");
-}
-
-/* Who runs job after job at one address may hear of the last one while the next registers: that is counted
- * only. */
-static void refuse_frame(epact_net *net, int code)
-{
-  static const struct {
-    int code, reason;
-  } reasons[] = { { EPACT_E_VERSION, EPACT_REFUSED_VERSION },
-                  { EPACT_E_JOB, EPACT_REFUSED_JOB },
-                  { EPACT_E_CORRUPT, EPACT_REFUSED_CORRUPT },
-                  { EPACT_E_LIMIT, EPACT_REFUSED_SIZE } };
-  int reason = EPACT_REFUSED_MALFORMED;
-  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
-    if (reasons[i].code == code) reason = reasons[i].reason;
-  }
-  bool quiet = code == EPACT_E_JOB && !net->started;
-  epact_refuse(&net->refusals, reason, quiet ? NULL : "a frame: %s", epact_error_message());
-}
-
-/* Parts nobody of us sends. @return whether there were any */
-static bool drop_rest(void *socket, zmq_msg_t *last)
-{
-  bool any = false;
-  while (zmq_msg_more(last)) {
-    any = true;
-    zmq_msg_close(last);
-    zmq_msg_init(last);
-    if (zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0) break;
-  }
-  return any;
-}
-
-/* A frame that came whole, in memory of its own (which is aligned; ZeroMQ's need not be). */
-static int take_letter(epact_net *net, zmq_msg_t *body, epact_letter **result)
-{
-  size_t bytes = zmq_msg_size(body);
-  epact_letter *letter = epact_calloc(1, sizeof *letter);
-  if (letter) letter->frame = epact_malloc(bytes);
-  if (!letter || !letter->frame) {
-    free(letter);
-    return EPACT_E_NOMEM;
-  }
-  memcpy(letter->frame, zmq_msg_data(body), bytes);
-  const char *user = net->keys ? zmq_msg_gets(body, "User-Id") : NULL;
-  if (user) snprintf(letter->user, sizeof letter->user, "%s", user);
-  int code = decode(net, letter->frame, bytes, &letter->decoded);
-  if (!code) {
-    *result = letter;
-    return EPACT_OK;
-  }
-  free(letter->frame);
-  free(letter);
-  return code;
-}
-
-epact_letter *epact_net_receive(epact_net *net)
-{
-  for (;;) {
-    zmq_msg_t identity, body;
-    epact_letter *letter = NULL;
-    zmq_msg_init(&identity);
-    zmq_msg_init(&body);
-    bool got = zmq_msg_recv(&identity, net->router, ZMQ_DONTWAIT) >= 0;
-    int code = EPACT_OK;
-    if (got) {
-      bool whole = zmq_msg_more(&identity) && zmq_msg_recv(&body, net->router, ZMQ_DONTWAIT) >= 0;
-      code = whole ? take_letter(net, &body, &letter) : epact_fail(EPACT_E_PROTO, "it has no content");
-      if (drop_rest(net->router, &body)) {
-        if (letter) epact_letter_free(letter);
-        letter = NULL;
-        code = epact_fail(EPACT_E_PROTO, "it comes in several parts");
-      }
-    }
-    zmq_msg_close(&identity);
-    zmq_msg_close(&body);
-    if (!got || letter) return letter;
-    refuse_frame(net, code);
-  }
-}
-
-void epact_letter_free(epact_letter *letter)
-{
-  epact_decoded_free(&letter->decoded);
-  free(letter->frame);
-  free(letter);
 }
 
 /* ---- opening ---- */
@@ -236,9 +158,11 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->monitor = epact_calloc(size, sizeof *net->monitor);
   net->endpoint = epact_calloc(size, EPACT_ENDPOINT_BYTES);
   net->key = epact_calloc(size, EPACT_KEY_BYTES);
+  net->assembly = epact_calloc(size, sizeof *net->assembly);
   net->number = epact_calloc(size, sizeof *net->number);
   net->gone = epact_calloc(size, sizeof *net->gone);
-  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
+  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number ||
+      !net->assembly)
     return EPACT_E_NOMEM;
   /* A DEALER, its monitor and the monitor's other end for every process. */
   int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
@@ -286,12 +210,6 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
 }
 
 /* ---- the thread ---- */
-
-bool epact_net_is_from(const epact_net *net, const epact_letter *letter)
-{
-  int rank = letter->decoded.message.sender;
-  return rank < net->size && (!net->keys || !strcmp(letter->user, net->key[rank]));
-}
 
 /* Frames a process must not believe: of a slot that is not the sender's, an answer to somebody else's worker. */
 static bool belongs(const epact_process *process, const epact_message *m)
@@ -468,6 +386,7 @@ void epact_net_close(epact_net *net)
   for (epact_letter *letter; (letter = take_early(net));) epact_letter_free(letter);
   pthread_mutex_destroy(&net->queue_lock);
   pthread_mutex_destroy(&net->refusals.lock);
+  epact_parts_close(net);
   epact_keys_free(net->keys);
   free(net->dealer);
   free(net->monitor);

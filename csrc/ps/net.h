@@ -28,6 +28,22 @@ typedef struct {
   double window;
 } epact_refusal_book;
 
+/* The head of a part of a long frame (net_parts.c); little-endian. */
+typedef struct {
+  char magic[4];
+  uint16_t version, bytes; /* of this head */
+  uint32_t crc;            /* of this head but these 4 bytes */
+  int32_t sender;
+  uint64_t number, total, offset; /* the frame's bytes; where this piece belongs */
+} epact_part;
+
+#define EPACT_PART_BYTES ((size_t)1 << 20) /* of a frame, in one part; frames up to here are not cut */
+
+typedef struct {
+  char *data;
+  size_t total, got;
+} epact_assembly;
+
 typedef struct epact_door epact_door;
 
 struct epact_net {
@@ -49,6 +65,7 @@ struct epact_net {
   void **monitor;                         /* by rank: of its DEALER */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */
   char (*key)[EPACT_KEY_BYTES];           /* by rank: its public key; "" without keys */
+  epact_assembly *assembly;               /* by rank: of the long frame that is coming from it */
   epact_keys *keys;                       /* NULL: connections are plain */
   epact_door *door;
   epact_refusal_book refusals;
@@ -107,6 +124,16 @@ int epact_security_client(epact_net *net, void *dealer, int rank);
 bool epact_net_event(void *monitor, int *number, int64_t *value);
 /** E_AUTH when an event of the DEALER to `rank` means that the handshake will not succeed. *unclear: 0 at first. */
 int epact_security_event(const epact_net *net, int rank, int number, int64_t value, double *unclear);
+
+/* net_parts.c */
+/** Writes the part of a frame that begins at `offset` to `target` (sizeof(epact_part) + EPACT_PART_BYTES).
+ * @return the bytes of the frame in it */
+size_t epact_part_write(char *target, int sender, uint64_t number, const char *frame, size_t total, size_t offset);
+bool epact_part_is(const char *data, size_t bytes);
+/** Takes a part that came over a connection of the key `user`. EPACT_OK: the frame is whole, and the caller's;
+ * E_AGAIN: not yet. */
+int epact_part_take(epact_net *net, const char *data, size_t bytes, const char *user, char **frame, size_t *total);
+void epact_parts_close(epact_net *net);
 
 /* net_refusals.c */
 void epact_refusals_init(epact_refusal_book *book, int rank);

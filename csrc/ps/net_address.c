@@ -208,13 +208,9 @@ int epact_root_bind(epact_net *net, const char *root, const char *address, doubl
 
 /* ---- the others ---- */
 
-static int last_error(void)
-{
-  return errno ? errno : EIO;
-}
-
-/* Which address of this machine the system would send from: connecting a datagram socket sends nothing. */
-static int source_towards(const struct sockaddr *to, socklen_t bytes, struct sockaddr_storage *from)
+/* Which address of this machine the system would send from: connecting a datagram socket sends nothing. False:
+ * it has none, and errno says why. */
+static bool source_towards(const struct sockaddr *to, socklen_t bytes, struct sockaddr_storage *from)
 {
   struct sockaddr_storage target = { 0 };
   memcpy(&target, to, bytes);
@@ -223,16 +219,17 @@ static int source_towards(const struct sockaddr *to, socklen_t bytes, struct soc
   else
     ((struct sockaddr_in *)&target)->sin_port = htons(9);
   int s = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (s < 0) return last_error();
+  if (s < 0) return false;
   socklen_t length = sizeof *from;
   bool good = !connect(s, (struct sockaddr *)&target, bytes) && !getsockname(s, (struct sockaddr *)from, &length);
-  int error = good ? 0 : last_error();
+  int error = errno;
   close(s);
-  return error;
+  errno = error;
+  return good;
 }
 
 /* Where the root's name leads to the loopback (a hosts file again), what the default route says. */
-static int source_by_default(struct sockaddr_storage *from)
+static bool source_by_default(struct sockaddr_storage *from)
 {
   struct sockaddr_in documentation = { .sin_family = AF_INET };
   inet_pton(AF_INET, "192.0.2.1", &documentation.sin_addr);
@@ -243,7 +240,8 @@ int epact_root_find(epact_net *net, const char *root, const char *address, doubl
 {
   place p;
   struct addrinfo *found;
-  struct sockaddr_storage from = { 0 };
+  struct sockaddr_storage from;
+  memset(&from, 0, sizeof from);
   if (!split_endpoint(root, &p)) {
     snprintf(net->endpoint[0], EPACT_ENDPOINT_BYTES, "%s", root);
     if (snprintf(own, EPACT_ENDPOINT_BYTES, "%s.%d", root, net->rank) < EPACT_ENDPOINT_BYTES) return EPACT_OK;
@@ -253,14 +251,15 @@ int epact_root_find(epact_net *net, const char *root, const char *address, doubl
   if (code) return code;
   endpoint_of(found->ai_addr, p.port, net->endpoint[0]);
   bool local = epact_endpoint_is_local(root);
-  int error = 0;
+  bool known = true;
   if (!address || local) {
-    error = source_towards(found->ai_addr, found->ai_addrlen, &from);
-    if (!error && !local && is_loopback((struct sockaddr *)&from)) error = source_by_default(&from);
+    known = source_towards(found->ai_addr, found->ai_addrlen, &from);
+    if (known && !local && is_loopback((struct sockaddr *)&from)) known = source_by_default(&from);
   }
+  int error = errno;
   freeaddrinfo(found);
   if (address && !local) return own_endpoint(address, "*", own);
-  if (error) {
+  if (!known) {
     return epact_fail(EPACT_E_SYSTEM,
                       "rank %d cannot tell at which address the others reach it (%s): say it with "
                       "EPACT_ADDRESS",

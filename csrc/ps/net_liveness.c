@@ -34,7 +34,7 @@ void epact_liveness_close(epact_net *net)
 
 void epact_liveness_heard(epact_net *net, int rank)
 {
-  if (rank >= 0 && rank < net->size) net->peer[rank].heard = epact_now();
+  if (net->peer && rank >= 0 && rank < net->size) net->peer[rank].heard = epact_now();
 }
 
 /* E_AUTH when the other side will not have us. */

@@ -1,0 +1,100 @@
+/* Frames that are longer than a message may be travel in parts. A connection so takes no more than a small
+ * message from anybody; room for a whole frame is made only for a member, which knows the number that frames
+ * to this process carry. Each part that comes is a sign of life, however long the whole takes.
+ *
+ * A part is an epact_part, then its piece of the frame; the frame has a checksum of its own. */
+#include "net.h"
+
+#include "../base/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char magic[4] = { 'E', 'P', 'A', 'P' };
+
+static uint32_t checksum(const epact_part *part)
+{
+  epact_part copy = *part;
+  copy.crc = 0;
+  return epact_crc32c(0, &copy, sizeof copy);
+}
+
+size_t epact_part_write(char *target, int sender, uint64_t number, const char *frame, size_t total, size_t offset)
+{
+  size_t left = total - offset, piece = left < EPACT_PART_BYTES ? left : EPACT_PART_BYTES;
+  epact_part part = { .version = EPACT_WIRE_VERSION,
+                      .bytes = sizeof part,
+                      .sender = sender,
+                      .number = number,
+                      .total = total,
+                      .offset = offset };
+  memcpy(part.magic, magic, sizeof magic);
+  part.crc = checksum(&part);
+  memcpy(target, &part, sizeof part);
+  memcpy(target + sizeof part, frame + offset, piece);
+  return piece;
+}
+
+bool epact_part_is(const char *data, size_t bytes)
+{
+  return bytes >= sizeof magic && !memcmp(data, magic, sizeof magic);
+}
+
+/* Nothing of it is believed before all of this. */
+static int check_part(const epact_net *net, const epact_part *part, size_t piece)
+{
+  if (part->version != EPACT_WIRE_VERSION) {
+    return epact_fail(EPACT_E_VERSION, "protocol version %u came to version %u", part->version, EPACT_WIRE_VERSION);
+  }
+  if (part->bytes != sizeof *part || part->crc != checksum(part))
+    return epact_fail(EPACT_E_CORRUPT, "the head of a part does not match its checksum");
+  if (part->number != net->number[net->rank] || part->sender < 0 || part->sender >= net->size)
+    return epact_fail(EPACT_E_JOB, "a part of a process that is no member of the job");
+  if (part->total > EPACT_WIRE_LIMIT)
+    return epact_fail(EPACT_E_LIMIT, "a frame of %" PRIu64 " bytes is too large", part->total);
+  if (!piece || part->offset > part->total || piece > part->total - part->offset)
+    return epact_fail(EPACT_E_PROTO, "a part that does not fit its frame");
+  return EPACT_OK;
+}
+
+static void drop(epact_assembly *assembly)
+{
+  free(assembly->data);
+  *assembly = (epact_assembly){ 0 };
+}
+
+int epact_part_take(epact_net *net, const char *data, size_t bytes, const char *user, char **frame, size_t *total)
+{
+  epact_part part;
+  if (bytes < sizeof part) return epact_fail(EPACT_E_PROTO, "a part is cut short");
+  memcpy(&part, data, sizeof part);
+  size_t piece = bytes - sizeof part;
+  int code = check_part(net, &part, piece);
+  if (code) return code;
+  if (net->keys && strcmp(user, net->key[part.sender]) != 0)
+    return epact_fail(EPACT_E_JOB, "a part that claims to come from rank %d", part.sender);
+  epact_assembly *assembly = &net->assembly[part.sender];
+  if (!part.offset) { /* what was begun before was cut off with its connection */
+    drop(assembly);
+    if (!(assembly->data = epact_malloc(part.total))) return EPACT_E_NOMEM;
+    assembly->total = part.total;
+  } else if (!assembly->data || part.total != assembly->total || part.offset != assembly->got) {
+    drop(assembly);
+    return epact_fail(EPACT_E_PROTO, "a part that does not follow the one before");
+  }
+  memcpy(assembly->data + part.offset, data + sizeof part, piece);
+  assembly->got += piece;
+  epact_liveness_heard(net, part.sender);
+  if (assembly->got < assembly->total) return EPACT_E_AGAIN;
+  *frame = assembly->data;
+  *total = assembly->total;
+  *assembly = (epact_assembly){ 0 };
+  return EPACT_OK;
+}
+
+void epact_parts_close(epact_net *net)
+{
+  for (int rank = 0; net->assembly && rank < net->size; rank++) drop(&net->assembly[rank]);
+  free(net->assembly);
+}
