@@ -68,7 +68,7 @@ end
 local function open_process(where, o, place)
   jobs = jobs + 1
   local keys, insecure = security(where, o, place)
-  local job = C.epact_crc32c(0, place.root or "", #(place.root or ""))
+  local job = C.epact_crc32c(cluster.restart(), place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = job * 2 ^ 16 + jobs % 2 ^ 16, timeout = o.timeout,
     lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
@@ -92,7 +92,7 @@ end
 function pool.start(where, given)
   local o = options.read(where, given, known)
   local place = cluster.place()
-  o.workers = o.workers or C.epact_cores()
+  o.workers = o.workers or cluster.workers()
   if o.deterministic and o.staleness ~= 0 then
     core.fail("%s: deterministic needs staleness 0, got %s", where, options.show(o.staleness))
   end
