@@ -10,7 +10,7 @@ typedef struct {
   const char *const *words; /* their command lines one after another, each ended by a NULL */
   const uint8_t *remote;    /* by rank: not 0 where the command line is of a process on another machine */
   double grace;             /* seconds the others get to end by themselves once one has failed; then they are ended */
-  int32_t again;            /* not 0: when a process is lost, end the others at once: all will be started again */
+  int32_t again;            /* not 0: a process that is lost ends the others at once, as they would be started again */
 } epact_launch_options;
 
 typedef struct {

@@ -54,7 +54,10 @@ function command.read(spec, words)
   while words[i] do
     local name, equals, text = words[i]:match "^%-%-([^=]+)(=?)(.*)$"
     if words[i] == "-h" then name = "help" end
-    if not name and spec.rest then break end
+    if not name and spec.rest then
+      if words[i] == "--" then i = i + 1 end
+      break
+    end
     if not name then complain("unexpected argument %q", words[i]) end
     if name == "help" then
       print(usage(spec))

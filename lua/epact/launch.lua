@@ -78,7 +78,7 @@ end
 
 --- Runs command lines as child processes, output prefixed by their rank.
 -- @tparam table commands list of lists of words; `remote = true` in one: its process is on another machine
--- @tparam ?boolean again whether all would be started again when one is lost
+-- @tparam ?boolean again whether one that is lost ends the others at once, as they would be started again
 -- @treturn epact_launch_end how they ended
 function launch.run(commands, again)
   local words, remote = {}, ffi.new("uint8_t[?]", #commands)
@@ -148,7 +148,7 @@ end
 function launch.job(job)
   for attempt = 0, job.restarts do
     local left = job.restarts - attempt
-    local finish = launch.run(commands_of(job, attempt), left > 0)
+    local finish = launch.run(commands_of(job, attempt), job.restarts > 0)
     remove_sockets(job)
     local lost = finish.lost ~= 0 and finish.interrupted == 0
     if not lost or left == 0 then
@@ -156,7 +156,7 @@ function launch.job(job)
       if finish.interrupted == 0 and finish.exit_status == 255 and host ~= "localhost" then
         say("host %s (rank %d) was not reached, or the connection to it broke", host, finish.rank)
       elseif lost and job.restarts > 0 then
-        say("%s: it was started again %d times", reason(job, finish), attempt)
+        say("%s, and no start is left of %d", reason(job, finish), attempt)
       end
       return finish.status
     end

@@ -1,0 +1,7 @@
+#!/bin/sh
+# A script as N ranks of Open MPI, which only starts and stops them: examples/cluster/mpirun.sh 4 examples/mf.lua
+# On several machines say where rank 0 is (mpirun tells nobody), and name the machines in mpirun's own way:
+#   EPACT_ROOT=tcp://n01:5555 OMPI_MCA_orte_default_hostfile=hosts.txt examples/cluster/mpirun.sh 8 examples/mf.lua
+ranks=$1
+shift
+exec mpirun --tag-output -n "$ranks" ${EPACT_ROOT:+-x EPACT_ROOT} ${EPACT_WORKERS:+-x EPACT_WORKERS} luajit "$@"
