@@ -106,7 +106,6 @@ describe("epact launch --restarts", function()
       local ffi = require "ffi"
       ffi.cdef "int pause(void);"
       if deed == "kill" then os.execute "kill -9 $PPID" end
-      if deed == "stop" then os.execute "kill -STOP $PPID" end
       if deed == "wait" then ffi.C.pause() end
       if type(deed) == "number" then os.exit(deed) end
       ]] .. (body or ""))
@@ -130,7 +129,21 @@ describe("epact launch --restarts", function()
   end)
 
   it("ends a process that stands still too", function()
-    local output, code = run("launch --local 2 --restarts 1 " .. job "{ { 'stop' }, { 'kill' } }")
+    local folder = process.run "mktemp -d":match "%S+"
+    finally(function() os.execute("rm -rf " .. folder) end)
+    -- Rank 1 stops rank 0, whose number comes through a pipe, and is killed.
+    local output, code = run("launch --local 2 --restarts 1 " .. script [[
+      if os.getenv "EPACT_RESTART" == "1" then return end
+      local ffi = require "ffi"
+      ffi.cdef "int pause(void); int getpid(void);"
+      os.execute("mkfifo " .. arg[1] .. " 2>/dev/null")
+      local pipe = assert(io.open(arg[1], os.getenv "EPACT_RANK" == "0" and "w" or "r"))
+      if os.getenv "EPACT_RANK" == "0" then
+        pipe:write(ffi.C.getpid(), "\n")
+        pipe:close()
+        ffi.C.pause()
+      end
+      os.execute("kill -STOP " .. pipe:read "*l" .. "; kill -9 $PPID")]] .. " " .. folder .. "/pipe")
     assert.equal(0, code, output)
     assert.matches("[0] ended by signal 9", output, 1, true)
   end)
