@@ -9,6 +9,8 @@ spec = job["spec"]; pod = spec["template"]["spec"]; container, = pod["containers
 print(service["kind"], service["spec"]["clusterIP"], service["spec"]["selector"]["job-name"] == job["metadata"]["name"])
 print(job["kind"], spec["completionMode"], spec["completions"], spec["parallelism"], pod["restartPolicy"])
 print(pod["subdomain"] == service["metadata"]["name"], job["metadata"]["name"], *container["command"])
+volume, = pod["volumes"]; mount, = container["volumeMounts"]
+print(volume["name"] == mount["name"], volume["secret"]["secretName"], oct(volume["secret"]["defaultMode"]))
 for variable in container["env"]: print(variable["name"], type(variable["value"]).__name__, variable["value"])
 ]]
 
@@ -20,14 +22,16 @@ describe("examples/cluster #cluster", function()
 Service None True
 Job Indexed 4 4 Never
 True train luajit examples/mf.lua
+True epact-keys 0o400
 EPACT_SIZE str 4
 EPACT_ROOT str tcp://train-0.train:5555
 EPACT_WORKERS str 2
+EPACT_KEYS str /etc/epact-keys
 ]], output)
     -- The place of a pod, with the index that Kubernetes adds.
     local environment = { JOB_COMPLETION_INDEX = "3" }
     for name, value in output:gmatch "(EPACT_%u+) str (%S+)" do environment[name] = value end
-    assert.same({ rank = 3, size = 4, root = "tcp://train-0.train:5555" },
+    assert.same({ rank = 3, size = 4, root = "tcp://train-0.train:5555", keys = "/etc/epact-keys" },
       require "epact.cluster".place(function(name) return environment[name] end))
   end)
 
