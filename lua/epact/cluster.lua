@@ -31,7 +31,7 @@ local function slurm_root(getenv)
   local job, step = number(getenv, "SLURM_JOB_ID"), number(getenv, "SLURM_STEP_ID")
   local first = list and hosts.expand(list)[1]
   if not first or not job then return nil end
-  return hosts.address(first, 20000 + (job * 7 + (step or 0)) % 10000)
+  return ("tcp://%s:%d"):format(first, 20000 + (job * 7 + (step or 0)) % 10000)
 end
 
 local slurm_size, slurm_here, slurm_job = "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE",

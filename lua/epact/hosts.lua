@@ -149,12 +149,4 @@ function hosts.read(given)
   return places
 end
 
---- The address at which rank 0 listens on a host; binding takes the number of this machine, not its name.
--- @tparam string host
--- @tparam number port
--- @treturn string
-function hosts.address(host, port)
-  return ("tcp://%s:%d"):format(host == "localhost" and "127.0.0.1" or host, port)
-end
-
 return hosts

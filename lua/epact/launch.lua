@@ -181,7 +181,7 @@ local function root_of(places, port)
       end
     end
   end
-  return hosts.address(first, port)
+  return ("tcp://%s:%d"):format(first, port)
 end
 
 --- Reads what the command line says into a job.
