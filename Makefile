@@ -45,7 +45,7 @@ preload = $(foreach runtime,$(1),$(shell $(CC) -print-file-name=lib$(runtime).so
 ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 TSAN_FLAGS := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 
-.PHONY: all deps demo test readme programs check-programs lint lint-lua lint-format lint-gcc lint-clang lint-tidy
+.PHONY: all deps demo test cluster readme programs check-programs lint lint-lua lint-format lint-gcc lint-clang lint-tidy
 .PHONY: asan tsan bench doc install rock clean help
 all: $(LIBRARY) ## build the library (default; V=1 shows the commands)
 
@@ -85,7 +85,7 @@ $(BUILD)/test/%: spec/sim/%.c $(OBJECTS)
 
 -include $(OBJECTS:.o=.d) $(PROGRAMS:=.d)
 
-deps: ## install the Debian packages that are missing (NEED="build test lint doc rock")
+deps: ## install the Debian packages that are missing (NEED="build test lint doc rock cluster")
 	@.ci/deps $(NEED)
 
 demo: ## install what is missing, build, and find the topics of real text
@@ -96,7 +96,12 @@ demo: ## install what is missing, build, and find the topics of real text
 test: ## install what is missing, build, run the C programs and the specs (SPEC=spec/one_spec.lua)
 	@.ci/deps build test
 	@$(MAKE_IN) all check-programs
-	$(BUSTED) --exclude-tags=readme $(SPEC)
+	$(BUSTED) --exclude-tags=readme,cluster $(SPEC)
+
+cluster: ## install Slurm, Open MPI and sshd where they are missing, and run the specs that need them (as root)
+	@.ci/deps build test cluster
+	@$(MAKE_IN) all
+	PATH=$$PATH:/usr/sbin $(BUSTED) --tags=cluster $(SPEC)
 
 readme: all ## run every snippet of README.md
 	$(BUSTED) spec/readme_spec.lua
@@ -121,7 +126,7 @@ asan: ## C programs (leaks too) and specs under the address and undefined-behavi
 	@$(MAKE_IN) BUILD=build/asan CFLAGS='$(ASAN_FLAGS)' \
 	  RUN='$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1' all check-programs
 	EPACT_BUILD=build/asan UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-	  LD_PRELOAD='$(call preload,asan ubsan)' $(UNSHUFFLED) $(BUSTED) --exclude-tags=readme $(SPEC)
+	  LD_PRELOAD='$(call preload,asan ubsan)' $(UNSHUFFLED) $(BUSTED) --exclude-tags=readme,cluster $(SPEC)
 
 tsan: ## C programs under the thread sanitizer
 	@$(MAKE_IN) BUILD=build/tsan CFLAGS='$(TSAN_FLAGS)' \

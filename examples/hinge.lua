@@ -17,7 +17,7 @@ local o = epact.command.read {
   { "epochs", "count", 30, "passes over the data" },
   { "clocks", "count", 8, "clocks an epoch" },
   { "kernel", { "lua", "c" }, "lua", "who makes the steps: lua (this script) or c" },
-  { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
+  { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "seed", "integer", 1, "of the order of the rows" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },

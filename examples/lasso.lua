@@ -19,7 +19,7 @@ local o = epact.command.read {
   { "no-intercept", "flag", false, "the model goes through the origin" },
   { "tolerance", "positive", 1e-6, "of the duality gap, in units of the objective without a model" },
   { "max-sweeps", "count", 10000, "at most" },
-  { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
+  { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "seed", "integer", 1, "of the random numbers: coordinate descent needs none" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },

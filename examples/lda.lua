@@ -18,7 +18,7 @@ local o = epact.command.read {
   { "sweeps", "count", 200, "Gibbs passes over the corpus" },
   { "alpha", "positive", nil, "prior of each topic in a document (default: 50 / topics)" },
   { "beta", "positive", 0.01, "prior of each word in a topic" },
-  { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
+  { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "blocks", "count", 32, "clocks a sweep" },
   { "every", "count", 10, "sweeps between two likelihoods" },

@@ -19,7 +19,7 @@ local o = epact.command.read {
   { "decay", "positive", 0.95, "of the step, an epoch" },
   { "epochs", "count", 20, "passes over the ratings" },
   { "clocks", "count", 16, "clocks an epoch" },
-  { "workers", "count", require("epact.core").C.epact_cores(), "threads of this process" },
+  { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "seed", "integer", 1, "of the random numbers" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },

@@ -32,8 +32,34 @@ describe("the place of a process", function()
     local step = { SLURM_PROCID = "1", SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_TASKS_PER_NODE = "2", SLURM_JOB_ID = "77",
       SLURM_STEP_ID = "3", TMPDIR = "/scratch", USER = "me" }
     assert.equal("ipc:///scratch/epact-me-77.3", place(step).root)
-    step.SLURM_STEP_TASKS_PER_NODE = "1(x2)"
+  end)
+
+  it("finds the root of a Slurm step on several machines: its first host, and a port from the numbers", function()
+    local step = { SLURM_PROCID = "1", SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_TASKS_PER_NODE = "1(x2)",
+      SLURM_JOB_ID = "77", SLURM_STEP_ID = "3", SLURM_JOB_NODELIST = "n[05-08]", SLURM_STEP_NODELIST = "n[07-08]" }
+    assert.equal("tcp://n07:20542", place(step).root)
+    step.SLURM_STEP_ID = "4"
+    assert.equal("tcp://n07:20543", place(step).root)
+    step.SLURM_JOB_ID = "123456789"
+    local port = tonumber(place(step).root:match "%d+$")
+    assert.is_true(port >= 20000 and port < 30000)
+    step.SLURM_STEP_NODELIST = nil
+    assert.equal("tcp://n05:" .. port, place(step).root)
+    step.SLURM_DISTRIBUTION = "arbitrary" -- then rank 0 is anywhere
     assert.has_error(function() place(step) end)
+    step.EPACT_ROOT = "tcp://n05:1"
+    assert.equal("tcp://n05:1", place(step).root)
+  end)
+
+  it("takes the rank from PMIx, and the size from who has started it", function()
+    local step = { PMIX_RANK = "3", PMIX_NAMESPACE = "slurm.pmix.77.3", SLURM_PROCID = "0", SLURM_STEP_NUM_TASKS = "4",
+      SLURM_STEP_TASKS_PER_NODE = "1(x4)", SLURM_JOB_ID = "77", SLURM_STEP_ID = "3", SLURM_STEP_NODELIST = "n[1-4]" }
+    assert.same({ rank = 3, size = 4, root = "tcp://n1:20542" }, place(step))
+    step.PMIX_NAMESPACE, step.OMPI_COMM_WORLD_SIZE, step.EPACT_ROOT = "prterun-1@1", "5", "tcp://a:1"
+    assert.same({ rank = 3, size = 5, root = "tcp://a:1" }, place(step))
+    local ok, message = pcall(place, { PMIX_RANK = "3" })
+    assert.is_false(ok)
+    assert.matches("PMIX_RANK is 3 but nothing says of how many", message, 1, true)
   end)
 
   it("is not taken from a Slurm batch script, which is no step", function()
@@ -74,5 +100,19 @@ describe("the place of a process", function()
     fails('EPACT_INSECURE must be 1 or 0, got "yes"', { EPACT_RANK = "0", EPACT_SIZE = "2", EPACT_ROOT = "a:1",
       EPACT_INSECURE = "yes" })
     fails("EPACT_ROOT %(the address of rank 0", { EPACT_RANK = "0", EPACT_SIZE = "2" })
+    fails("is not set: set it to the name that the headless service gives to pod 0",
+      { JOB_COMPLETION_INDEX = "0", EPACT_SIZE = "2" })
+    fails("mpirun does not tell on which host rank 0 is; use mpirun %-x EPACT_ROOT=",
+      { OMPI_COMM_WORLD_RANK = "0", OMPI_COMM_WORLD_SIZE = "2", OMPI_COMM_WORLD_LOCAL_SIZE = "1" })
+  end)
+end)
+
+describe("the workers of a process", function()
+  it("are EPACT_WORKERS, or one a core", function()
+    assert.equal(3, cluster.workers(function() return "3" end))
+    assert.equal(require "epact.core".C.epact_cores(), cluster.workers(function() end))
+    assert.has_error(function() cluster.workers(function() return "0" end) end,
+      "EPACT_WORKERS must be an integer >= 1, got 0")
+    assert.has_error(function() cluster.workers(function() return "many" end) end)
   end)
 end)

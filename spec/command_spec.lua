@@ -77,6 +77,32 @@ describe("a command line", function()
   end)
 end)
 
+describe("a command that takes a script", function()
+  setup(function()
+    script = process.temporary [[
+      local o = require "epact.command".read {
+        name = "tool run", about = "Runs.", rest = "script [arguments]",
+        { "n", "count", nil, "number" },
+        { "set", "list", nil, "a variable" },
+      }
+      print(o.n, table.concat(o.set, "+"), table.concat(o.rest, "+"))]]
+  end)
+  teardown(function() os.remove(script) end)
+
+  it("leaves to it what follows its name, and may repeat a list", function()
+    assert.equal("2\ta+b=c\tfile+--n+3\n", run "--set a --n 2 --set=b=c file --n 3")
+    assert.equal("nil\t\t--n+3\n", run "-- --n 3")
+    assert.equal("nil\t\t\n", run "")
+  end)
+
+  it("has its own name in the help and in complaints", function()
+    assert.matches("^usage: tool run %[options%] script %[arguments%]\n", (run "--help"))
+    local output, code = run "--sat x"
+    assert.same({ "tool run: unknown option --sat, did you mean --set? (--help lists the options)\n", 2 },
+      { output, code })
+  end)
+end)
+
 describe("command.main", function()
   local function main(body)
     local file = process.temporary('require "epact.command".main(function()\n' .. body .. "\nend)\nprint 'after'")

@@ -1,13 +1,16 @@
 --- Which process of the job this is, from the environment.
 --
 -- Asked in this order: EPACT_RANK and EPACT_SIZE (with EPACT_ROOT, the address of rank 0), a Kubernetes indexed job
--- (JOB_COMPLETION_INDEX, with EPACT_SIZE and EPACT_ROOT), Open MPI, PMI (MPICH, Intel MPI), and a Slurm step. Slurm
--- comes last: the variables of a batch script leak into every rank of an `mpirun` inside it. Where all ranks are on
--- this machine EPACT_ROOT may be left out. EPACT_KEYS, EPACT_INSECURE and EPACT_ADDRESS are the options `keys`,
--- `insecure` and `address` of `epact.run`.
+-- (JOB_COMPLETION_INDEX, with EPACT_SIZE and EPACT_ROOT), Open MPI, PMI (MPICH, Intel MPI), PMIx (which tells no size:
+-- Slurm's or Open MPI's is taken), and a Slurm step. Slurm comes last: the variables of a batch script leak into every
+-- rank of an `mpirun` inside it. EPACT_ROOT may be left out where all ranks are on this machine, and in a Slurm step:
+-- there rank 0 is on the first host of the step, and listens on a port from 20000 to 29999 that follows from the
+-- numbers of the job and the step.
+-- EPACT_KEYS, EPACT_INSECURE and EPACT_ADDRESS are the options `keys`, `insecure` and `address` of `epact.run`.
 -- @module epact.cluster
 
 local core = require "epact.core"
+local hosts = require "epact.hosts"
 
 local cluster = {}
 
@@ -21,15 +24,37 @@ local function number(getenv, name)
   return value
 end
 
--- `here`: the variable with the number of ranks on this machine; `job`: those that name the job.
+-- Slurm tells no process where rank 0 is, but on which hosts the step runs, in the order of their ranks.
+local function slurm_root(getenv)
+  if getenv "SLURM_DISTRIBUTION" == "arbitrary" then return nil end -- then not in that order
+  local list = getenv "SLURM_STEP_NODELIST" or getenv "SLURM_JOB_NODELIST"
+  local job, step = number(getenv, "SLURM_JOB_ID"), number(getenv, "SLURM_STEP_ID")
+  local first = list and hosts.expand(list)[1]
+  if not first or not job then return nil end
+  return ("tcp://%s:%d"):format(first, 20000 + (job * 7 + (step or 0)) % 10000)
+end
+
+local slurm_size, slurm_here, slurm_job = "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE",
+  { "SLURM_JOB_ID", "SLURM_STEP_ID" }
+
+-- PMIx tells no size: that of who has started it.
+local function pmix_size(getenv)
+  return (getenv "PMIX_NAMESPACE" or ""):find "^slurm" and slurm_size or "OMPI_COMM_WORLD_SIZE"
+end
+
+-- `here`: the variable with the number of ranks on this machine; `job`: those that name the job; `root`: the address
+-- of rank 0 from the environment; `advice`: how to give it where there is none.
 local launchers = {
   { name = "EPACT_RANK", rank = "EPACT_RANK", size = "EPACT_SIZE", job = {} },
-  { name = "JOB_COMPLETION_INDEX", rank = "JOB_COMPLETION_INDEX", size = "EPACT_SIZE", job = {} },
+  { name = "JOB_COMPLETION_INDEX", rank = "JOB_COMPLETION_INDEX", size = "EPACT_SIZE", job = {},
+    advice = ": set it to the name that the headless service gives to pod 0, as tcp://train-0.train:5555" },
   { name = "Open MPI", rank = "OMPI_COMM_WORLD_RANK", size = "OMPI_COMM_WORLD_SIZE",
-    here = "OMPI_COMM_WORLD_LOCAL_SIZE", job = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid" } },
+    here = "OMPI_COMM_WORLD_LOCAL_SIZE", job = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid" },
+    advice = ": mpirun does not tell on which host rank 0 is; use mpirun -x EPACT_ROOT=tcp://HOST:PORT" },
   { name = "PMI", rank = "PMI_RANK", size = "PMI_SIZE", here = "MPI_LOCALNRANKS", job = { "PMI_ID", "PMI_FD" } },
-  { name = "Slurm", rank = "SLURM_PROCID", size = "SLURM_STEP_NUM_TASKS", here = "SLURM_STEP_TASKS_PER_NODE",
-    job = { "SLURM_JOB_ID", "SLURM_STEP_ID" } },
+  { name = "PMIx", rank = "PMIX_RANK", size = pmix_size, here = slurm_here, job = slurm_job,
+    root = function(getenv) return pmix_size(getenv) == slurm_size and slurm_root(getenv) or nil end },
+  { name = "Slurm", rank = "SLURM_PROCID", size = slurm_size, here = slurm_here, job = slurm_job, root = slurm_root },
 }
 
 -- An address that only ranks of this job on this machine know, when all of them are here.
@@ -88,21 +113,43 @@ function cluster.place(getenv)
     return reached(getenv, { rank = 0, size = 1, join = true }, root)
   end
   for _, launcher in ipairs(launchers) do
-    local rank, size = number(getenv, launcher.rank), number(getenv, launcher.size)
+    local size_name = type(launcher.size) == "function" and launcher.size(getenv) or launcher.size
+    local rank, size = number(getenv, launcher.rank), number(getenv, size_name)
     if rank and size then
-      if rank >= size then core.fail("%s is %d but %s is %d", launcher.rank, rank, launcher.size, size) end
+      if rank >= size then core.fail("%s is %d but %s is %d", launcher.rank, rank, size_name, size) end
       if size <= 1 then return alone(getenv) end
-      local root = word(getenv, "EPACT_ROOT") or local_root(getenv, launcher, size)
+      local root = word(getenv, "EPACT_ROOT") or local_root(getenv, launcher, size) or
+        (launcher.root and launcher.root(getenv))
       if not root then
-        core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as node7:5555) is not set",
-          launcher.name == "EPACT_RANK" and "EPACT_SIZE" or launcher.name, size)
+        core.fail("%s says %d processes but EPACT_ROOT (the address of rank 0, as node7:5555) is not set%s",
+          launcher.size == "EPACT_SIZE" and "EPACT_SIZE" or launcher.name, size, launcher.advice or "")
       end
       return reached(getenv, { rank = rank, size = size }, root)
     end
   end
   local size = number(getenv, "EPACT_SIZE")
   if size and size > 1 then core.fail("EPACT_SIZE is %d but EPACT_RANK is not set", size) end
+  local rank = number(getenv, "PMIX_RANK")
+  if rank then
+    core.fail("PMIX_RANK is %d but nothing says of how many: set EPACT_RANK and EPACT_SIZE, or unset PMIX_RANK", rank)
+  end
   return alone(getenv)
+end
+
+--- The workers of a process whose script does not say how many: EPACT_WORKERS, or one a core.
+-- @tparam[opt=os.getenv] function getenv
+-- @treturn number
+function cluster.workers(getenv)
+  local workers = number(getenv or os.getenv, "EPACT_WORKERS")
+  if workers == 0 then core.fail "EPACT_WORKERS must be an integer >= 1, got 0" end
+  return workers or core.C.epact_cores()
+end
+
+--- How often the launcher has started this job again: EPACT_RESTART.
+-- @tparam[opt=os.getenv] function getenv
+-- @treturn number
+function cluster.restart(getenv)
+  return number(getenv or os.getenv, "EPACT_RESTART") or 0
 end
 
 return cluster

@@ -19,11 +19,12 @@ local epact = {
 -- stops all and is raised here with that worker's traceback. With EPACT_RANK, EPACT_SIZE and EPACT_ROOT set, the
 -- workers of all processes are one job.
 -- @function epact.run
--- @tparam ?table options `workers` (of this process; default: its cores), `staleness` (0: BSP, default; math.huge:
--- Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds a wait may
--- last), `stats` (print the report). For processes on several machines: `keys` (folder of keys, see `epact keygen`;
--- also EPACT_KEYS) or `insecure` (true: do without; also EPACT_INSECURE=1), `address` (host, or host:port, at which
--- the others reach this process, where that is not the address from which it reaches the root; also EPACT_ADDRESS)
+-- @tparam ?table options `workers` (of this process; default: EPACT_WORKERS, or its cores), `staleness` (0: BSP,
+-- default; math.huge: Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds
+-- a wait may last), `stats` (print the report). For processes on several machines: `keys` (folder of keys, see
+-- `epact keygen`; also EPACT_KEYS) or `insecure` (true: do without; also EPACT_INSECURE=1), `address` (host, or
+-- host:port, at which the others reach this process, where that is not the address from which it reaches the root;
+-- also EPACT_ADDRESS)
 -- @tparam function f
 -- @return what the first worker of this process returned
 -- @treturn epact.report

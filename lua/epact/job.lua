@@ -37,7 +37,7 @@ local function snapshot_fields(where, o, raw)
   raw.snapshots, raw.snapshot_every = snapshot.dir, snapshot.every
   raw.journal = snapshot.durability == "journal" and 1 or 0
   raw.resume_clock = type(o.resume) == "number" and o.resume or -1
-  local again = o.on_loss == "restart" and (tonumber(os.getenv "EPACT_RESTART" or "") or 0) > 0
+  local again = o.on_loss == "restart" and cluster.restart() > 0
   if again and not o.resume then o.resume = "if any" end
   raw.resume = o.resume == "if any" and C.EPACT_RESUME_IF_ANY or o.resume and C.EPACT_RESUME or 0
   return snapshot -- owns the string that raw points to
@@ -62,7 +62,7 @@ end
 local function open_process(where, o, place)
   count = count + 1
   local keys, insecure = security(where, o, place)
-  local number = C.epact_crc32c(0, place.root or "", #(place.root or ""))
+  local number = C.epact_crc32c(cluster.restart(), place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
     deterministic = o.deterministic and 1 or 0, job = number * 2 ^ 16 + count % 2 ^ 16, timeout = o.timeout,
     lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
@@ -85,7 +85,7 @@ end
 function job.open(where, given)
   local o = options.read(where, given, known)
   local place = cluster.place()
-  o.workers = o.workers or C.epact_cores()
+  o.workers = o.workers or cluster.workers()
   if o.deterministic and o.staleness ~= 0 then
     core.fail("%s: deterministic needs staleness 0, got %s", where, options.show(o.staleness))
   end
