@@ -11,7 +11,7 @@
 
 #include "message.h"
 
-#define EPACT_WIRE_VERSION 1
+#define EPACT_WIRE_VERSION 2
 #define EPACT_WIRE_LIMIT ((size_t)1 << 30) /* bytes of one frame */
 
 /** Bytes of the frame of `message`. */
