@@ -77,6 +77,8 @@ static bool encode_rows(epact_table *table, int64_t rows, int encoding)
   size_t row_bytes = (size_t)schema->cols * epact_encoded_bytes(schema->type, encoding);
   char *target = encoding == EPACT_AS_TYPE ? filter->value : filter->encoded;
   bool fits = true;
+  if (rows == table->log.rows)
+    return epact_encode(schema->type, encoding, table->log.slab, target, rows * schema->cols);
   for (int64_t k = 0; k < rows && fits; k++, target += row_bytes) {
     fits = epact_encode(schema->type, encoding, accumulator(&table->log, filter->number[k]), target, schema->cols);
   }

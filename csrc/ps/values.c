@@ -93,9 +93,10 @@ int64_t epact_values_first_nonfinite(int type, const void *value, int64_t n)
   return -1;
 }
 
-EPACT_CLONES static int64_t nonzero_32(const uint32_t *value, uint32_t mask, int64_t n)
+/* Counted in as many bits as a value has. */
+EPACT_CLONES static uint32_t nonzero_32(const uint32_t *value, uint32_t mask, int64_t n)
 {
-  int64_t count = 0;
+  uint32_t count = 0;
   for (int64_t i = 0; i < n; i++) count += (value[i] & mask) != 0;
   return count;
 }

@@ -33,8 +33,8 @@ local class = { __index = methods }
 --
 -- What is not sent stays with the worker, whose own reads have it, and is added to what it sends later; a barrier and
 -- the end of the function send all of it, exactly. The promise of the table's staleness s holds for what waits, because
--- reads wait for others as those of a table with staleness s - hold; what rounding leaves (half a unit in the last place
--- of what was sent) others see at a barrier at the latest. Costs up to the bytes of a cell for each dense cell
+-- reads wait for others as those of a table with staleness s - hold; what rounding leaves (half a unit in the last
+-- place of what was sent) others see at a barrier at the latest. Costs up to the bytes of a cell for each dense cell
 -- incremented since the last barrier, 48 for each sparse one.
 -- @treturn epact.table
 function methods:table(name, given)
