@@ -172,7 +172,7 @@ EPACT_CLONES static bool subtract_f32(float *restrict target, const float *restr
 {
   int left = 0;
   for (int64_t i = 0; i < n; i++) {
-    target[i] -= value[i];
+    target[i] -= value[i]; // NOLINT: the caller has decoded as many
     left |= target[i] != 0;
   }
   return left != 0;
@@ -182,7 +182,7 @@ EPACT_CLONES static bool subtract_f64(double *restrict target, const double *res
 {
   int left = 0;
   for (int64_t i = 0; i < n; i++) {
-    target[i] -= value[i];
+    target[i] -= value[i]; // NOLINT: the caller has decoded as many
     left |= target[i] != 0;
   }
   return left != 0;
