@@ -71,6 +71,31 @@ describe("a filter", function()
     assert.equal("bf16", name)
   end)
 
+  it("keeps nothing back from a snapshot: a resumed job has every increment before it", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    local function job(w)
+      local dense = w:table("dense", { rows = 3, cols = 2, filter = { significance = 0.9, precision = "bf16" } })
+      local cells = w:table("cells", { rows = 3, cols = 2, sparse = true, filter = { significance = 0.9, hold = 4 } })
+      local found = { dense:cell(1, 0), cells:cell(1, 0), w:now() }
+      for clock = w:now(), 6 do
+        for _, t in ipairs { dense, cells } do
+          t:get(1)
+          t:inc(1, 0, clock == 0 and 1000 or 1)
+        end
+        w:clock()
+      end
+      return found
+    end
+    local settings = { workers = 1, staleness = 8, snapshot = { every = 3, dir = folder } }
+    epact.run(settings, job)
+    for _, clock in ipairs { 6, 3 } do
+      settings.resume = clock
+      assert.same({ 999 + clock, 999 + clock, clock }, (epact.run(settings, job)))
+    end
+    os.execute("rm -r '" .. folder .. "'")
+  end)
+
   local function refusal(options, again)
     local ok, why = pcall(epact.run, { workers = 1, staleness = 2 }, function(w)
       options.cols = 1

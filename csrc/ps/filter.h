@@ -2,7 +2,8 @@
  *
  * A filter chooses what goes into the batch (seal), and once the batch is on its way takes that, and no more, off the
  * log (settle). What is left stays in the log, or among the `rest`s: reads put it on top (read-my-writes), and later
- * batches carry it. At a barrier, before a cut of the shards and at finish everything goes out exactly as it is.
+ * batches carry it. At a barrier, before a cut of the shards (where there is a journal, at every clock) and at finish
+ * everything goes out exactly as it is.
  *
  * zero          Zero rows are not sent; rows that take dense updates travel cell by cell when that is fewer bytes.
  * significance  A cell that takes sparse updates, or a row that takes dense ones, waits while its increment is at most

@@ -245,7 +245,8 @@ void epact_shard_feed_consumed(epact_shard_table *table, int slots, int slot, in
 static int check_rows(const epact_shard_table *table, const epact_section *s)
 {
   bool good = s->table == table->schema.id && s->type == table->schema.type && s->cols == table->schema.cols &&
-              (s->start != NULL) == table->schema.sparse && (s->start || s->value || !s->rows);
+              s->encoding == EPACT_AS_TYPE && (s->start != NULL) == table->schema.sparse &&
+              (s->start || s->value || !s->rows);
   for (int64_t i = 0; good && i < s->rows; i++) good = epact_schema_has_row(&table->schema, s->row[i]);
   for (int64_t k = 0; good && s->start && k < epact_section_cells(s); k++) good = (int64_t)s->col[k] < s->cols;
   return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "rows that do not fit table '%s'", table->name);

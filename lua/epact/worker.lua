@@ -31,11 +31,11 @@ local class = { __index = methods }
 --   dense updates, the largest magnitudes are compared) for at most `hold` clocks (the same for all workers; default:
 --   half the staleness, rounded up; Async: 8).
 --
--- What is not sent stays with the worker, whose own reads have it, and is added to what it sends later; a barrier and
--- the end of the function send all of it, exactly. The promise of the table's staleness s holds for what waits, because
--- reads wait for others as those of a table with staleness s - hold; what rounding leaves (half a unit in the last
--- place of what was sent) others see at a barrier at the latest. Costs up to the bytes of a cell for each dense cell
--- incremented since the last barrier, 48 for each sparse one.
+-- What is not sent stays with the worker, whose own reads have it, and is added to what it sends later; a barrier, a
+-- clock whose end is in a snapshot or journal, and the end of the function send all of it, exactly. The promise of the
+-- table's staleness s holds for what waits, because reads wait for others as those of a table with staleness s - hold;
+-- what rounding leaves (half a unit in the last place of what was sent) others see at a barrier at the latest. Costs up
+-- to the bytes of a cell for each dense cell incremented since the last barrier, 64 for each sparse one.
 -- @treturn epact.table
 function methods:table(name, given)
   local table = Table.open(self, name, given)
