@@ -76,9 +76,9 @@ static char *put_section(const epact_section *section, char *target)
                                      section->cols,
                                      section->rows,
                                      epact_section_cells(section),
-                                     section->encoding << 8 | (section->start   ? 2
-                                                               : section->value ? 1
-                                                                                : 0) };
+                                     section->encoding * INT64_C(256) + (section->start   ? 2
+                                                                         : section->value ? 1
+                                                                                          : 0) };
   memcpy(target, word, sizeof word);
   return epact_section_copy(section, target + sizeof word, &copy);
 }
