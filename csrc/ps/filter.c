@@ -80,24 +80,35 @@ void epact_filter_free(epact_filter *filter)
   *filter = (epact_filter){ .active = false };
 }
 
-int epact_filter_reserve(epact_filter *filter, int type, int64_t rows, int64_t cells)
+int epact_filter_reserve_rows(epact_filter *filter, int64_t rows)
 {
   int code;
-  if (cells > (int64_t)UINT32_MAX - 1) {
+  if (filter->row_capacity >= rows && filter->start) return EPACT_OK;
+  if ((code = epact_grow(&filter->row, (size_t)rows + 1, sizeof *filter->row))) return code;
+  if ((code = epact_grow(&filter->start, (size_t)rows + 1, sizeof *filter->start))) return code;
+  filter->row_capacity = rows;
+  return EPACT_OK;
+}
+
+static int reserve(void *array, size_t *have, size_t want)
+{
+  if (*have >= want) return EPACT_OK;
+  int code = epact_grow(array, want, 1);
+  if (!code) *have = want;
+  return code;
+}
+
+int epact_filter_reserve_cells(epact_filter *filter, int type, int64_t cols, int64_t values, int64_t encoded)
+{
+  size_t bytes = filter->encoding == EPACT_AS_TYPE ? 0 : epact_encoded_bytes(type, filter->encoding);
+  int code = EPACT_OK;
+  if (cols >= (int64_t)UINT32_MAX) {
     return epact_fail(EPACT_E_LIMIT, "more than 2^32 cells of one table to be published in one clock");
   }
-  if (filter->row_capacity < rows || !filter->start) {
-    if ((code = epact_grow(&filter->row, (size_t)rows + 1, sizeof *filter->row))) return code;
-    if ((code = epact_grow(&filter->start, (size_t)rows + 1, sizeof *filter->start))) return code;
-    filter->row_capacity = rows;
-  }
-  if (filter->cell_capacity < cells) {
-    if ((code = epact_grow(&filter->col, (size_t)cells, sizeof *filter->col))) return code;
-    if ((code = epact_grow(&filter->value, (size_t)cells, epact_type_bytes(type)))) return code;
-    if ((code = epact_grow(&filter->encoded, (size_t)cells, sizeof(float)))) return code;
-    filter->cell_capacity = cells;
-  }
-  return EPACT_OK;
+  if (cols) code = reserve(&filter->col, &filter->col_bytes, (size_t)cols * sizeof *filter->col);
+  if (!code && values) code = reserve(&filter->value, &filter->value_bytes, (size_t)values * epact_type_bytes(type));
+  if (!code && encoded) code = reserve(&filter->encoded, &filter->encoded_bytes, (size_t)encoded * bytes);
+  return code;
 }
 
 void epact_filter_encode(epact_filter *filter, epact_section *section, const void *value, int64_t n)

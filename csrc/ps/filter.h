@@ -38,7 +38,8 @@ typedef struct {
   int64_t *row;
   uint32_t *start, *col;
   char *value, *encoded;
-  int64_t row_capacity, cell_capacity;
+  int64_t row_capacity;
+  size_t col_bytes, value_bytes, encoded_bytes; /* there is room for */
   bool zero;
   int64_t *number; /* dense updates: the accumulators that are sent, in their order */
   /* sparse updates: what rounding has left of cells, by key; a spare of the same kind */
@@ -62,8 +63,11 @@ void epact_filter_settle(epact_table *table);
 
 /* ---- between filter.c, filter_rows.c (dense updates) and filter_cells.c (sparse ones) ---- */
 
-/** Room for a section of that many rows and cells. */
-int epact_filter_reserve(epact_filter *filter, int type, int64_t rows, int64_t cells);
+/** Room for the ids and starts of that many rows. */
+int epact_filter_reserve_rows(epact_filter *filter, int64_t rows);
+/** Room for that many columns, values of the type, and values in the filter's
+ * encoding. */
+int epact_filter_reserve_cells(epact_filter *filter, int type, int64_t cols, int64_t values, int64_t encoded);
 /** Encodes n values into the filter's memory and makes them the section's; where they do not fit, `value` itself. */
 void epact_filter_encode(epact_filter *filter, epact_section *section, const void *value, int64_t n);
 /** At this clock all of the row goes out. */

@@ -84,7 +84,8 @@ static int reserve(epact_table *table)
     filter->spare_capacity = cells * 2;
   }
   int64_t rows = table->schema.rows && table->schema.rows < cells ? table->schema.rows : cells;
-  return epact_filter_reserve(filter, table->schema.type, rows, cells);
+  int code = epact_filter_reserve_rows(filter, rows);
+  return code ? code : epact_filter_reserve_cells(filter, table->schema.type, cells, cells, cells);
 }
 
 int epact_filter_seal_cells(epact_table *table, bool flush, epact_section *section)

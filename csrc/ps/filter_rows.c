@@ -88,8 +88,42 @@ static bool encode_rows(epact_table *table, int64_t rows, int encoding)
 static bool fewer_as_cells(const epact_schema *schema, int encoding, int64_t rows, int64_t cells)
 {
   int64_t bytes = (int64_t)epact_encoded_bytes(schema->type, encoding);
-  return (rows + 1) * (int64_t)sizeof(uint32_t) + cells * ((int64_t)sizeof(uint32_t) + bytes) <
-         rows * schema->cols * bytes;
+  return cells < (int64_t)UINT32_MAX &&
+         (rows + 1) * (int64_t)sizeof(uint32_t) + cells * ((int64_t)sizeof(uint32_t) + bytes) <
+             rows * schema->cols * bytes;
+}
+
+static int seal_as_cells(epact_table *table, int encoding, int64_t cells, epact_section *section)
+{
+  epact_filter *filter = &table->filter;
+  int code = epact_filter_reserve_cells(filter, section->type, cells, cells, cells);
+  if (code) return code;
+  gather_cells(table, section->rows);
+  section->start = filter->start;
+  section->col = filter->col;
+  section->value = filter->value;
+  if (encoding != EPACT_AS_TYPE) epact_filter_encode(filter, section, filter->value, cells);
+  return EPACT_OK;
+}
+
+static int seal_as_rows(epact_table *table, int encoding, epact_section *section)
+{
+  epact_filter *filter = &table->filter;
+  int64_t rows = section->rows, cells = rows * section->cols;
+  int code;
+  if (encoding != EPACT_AS_TYPE) {
+    if ((code = epact_filter_reserve_cells(filter, section->type, 0, 0, cells))) return code;
+    section->encoding = encoding;
+    section->value = filter->encoded;
+    if (encode_rows(table, rows, encoding)) return EPACT_OK;
+  }
+  section->encoding = EPACT_AS_TYPE;
+  section->value = table->log.slab;
+  if (rows == table->log.rows) return EPACT_OK; /* all of the log, where it is */
+  if ((code = epact_filter_reserve_cells(filter, section->type, 0, cells, 0))) return code;
+  section->value = filter->value;
+  encode_rows(table, rows, EPACT_AS_TYPE);
+  return EPACT_OK;
 }
 
 int epact_filter_seal_rows(epact_table *table, bool flush, epact_section *section)
@@ -103,26 +137,13 @@ int epact_filter_seal_rows(epact_table *table, bool flush, epact_section *sectio
   if (filter->row_capacity < log->rows || !filter->number) {
     if ((code = epact_grow(&filter->number, (size_t)log->rows + 1, sizeof *filter->number))) return code;
   }
-  if ((code = epact_filter_reserve(filter, schema->type, log->rows, 0))) return code;
-  int64_t rows = section->rows = choose(table, flush, &cells);
-  for (int64_t k = 0; k < rows; k++) filter->row[k] = log->row[filter->number[k]];
+  if ((code = epact_filter_reserve_rows(filter, log->rows))) return code;
+  section->rows = choose(table, flush, &cells);
+  for (int64_t k = 0; k < section->rows; k++) filter->row[k] = log->row[filter->number[k]];
   section->row = filter->row;
-  if (filter->zero && fewer_as_cells(schema, encoding, rows, cells)) {
-    if ((code = epact_filter_reserve(filter, schema->type, rows, cells))) return code;
-    gather_cells(table, rows);
-    section->start = filter->start;
-    section->col = filter->col;
-    section->value = filter->value;
-    if (!flush) epact_filter_encode(filter, section, filter->value, cells);
-    return EPACT_OK;
-  }
-  section->value = log->slab;
-  if (encoding == EPACT_AS_TYPE && rows == log->rows) return EPACT_OK; /* all of the log, where it is */
-  if ((code = epact_filter_reserve(filter, schema->type, rows, rows * schema->cols))) return code;
-  if (!encode_rows(table, rows, encoding)) encode_rows(table, rows, encoding = EPACT_AS_TYPE);
-  section->encoding = encoding;
-  section->value = encoding == EPACT_AS_TYPE ? filter->value : filter->encoded;
-  return EPACT_OK;
+  if (filter->zero && fewer_as_cells(schema, encoding, section->rows, cells))
+    return seal_as_cells(table, encoding, cells, section);
+  return seal_as_rows(table, encoding, section);
 }
 
 /* Takes row k of what was sent off its accumulator. Whether anything is left. */
