@@ -121,9 +121,10 @@ describe("the deterministic mode", function()
   -- f64 sums that depend on their order, read back and fed into the next increments, so that a bit spreads.
   local body = [[
     local function run(w)
-      local dense = w:table("dense", { rows = 6, cols = 5 })
-      local hash = w:table("hash", { cols = 40, sparse = true })
-      local feed = w:table("feed", { rows = 4, cols = 3, sparse_updates = true, changes = true })
+      local filter = %s
+      local dense = w:table("dense", { rows = 6, cols = 5, filter = filter })
+      local hash = w:table("hash", { cols = 40, sparse = true, filter = filter })
+      local feed = w:table("feed", { rows = 4, cols = 3, sparse_updates = true, changes = true, filter = filter })
       local rng, replica = w:rng(), {}
       for k = 0, 11 do replica[k] = 0 end
       for clock = 1, 30 do
@@ -159,8 +160,8 @@ describe("the deterministic mode", function()
     for i = 0, #report.results do print(report.results[i][1]) print(report.results[i][2]) end
   ]]
 
-  local function digest(processes, workers, deterministic)
-    local results = jobs.run(body:format(workers, deterministic), { processes = processes })
+  local function digest(processes, workers, deterministic, filter)
+    local results = jobs.run(body:format(filter or "nil", workers, deterministic), { processes = processes })
     local lines = {}
     for rank = 0, processes - 1 do
       assert.equal("", results[rank].errors)
@@ -174,6 +175,15 @@ describe("the deterministic mode", function()
     assert.is_true(#reference > 4 * 270 * 10)
     for _, place in ipairs { { 1, 4 }, { 2, 2 }, { 4, 1 }, { 2, 2 } } do
       assert.is_true(digest(place[1], place[2], true) == reference, place[1] .. " x " .. place[2])
+    end
+  end)
+
+  it("gives the same bits where increments are rounded", function()
+    local filter = "{ zero = true, precision = 'bf16' }"
+    local reference = digest(1, 4, true, filter)
+    assert.is_true(reference ~= digest(1, 4, true))
+    for _, place in ipairs { { 2, 2 }, { 4, 1 } } do
+      assert.is_true(digest(place[1], place[2], true, filter) == reference, place[1] .. " x " .. place[2])
     end
   end)
 

@@ -220,18 +220,24 @@ static void dense_logs(void)
 static const int64_t rows[] = { 3, 5, 1 << 20 };
 static const uint32_t starts[] = { 0, 2, 2, 3 }, cols[] = { 1, 4, 0 };
 static const double values[] = { 1.5, -2, 3, 4, 5, 6 };
-static const epact_section sections[] = { { 1, EPACT_F64, 2, 3, rows, NULL, NULL, values },
-                                          { 2, EPACT_F32, 5, 3, rows, starts, cols, values },
-                                          { 3, EPACT_I64, 9, 2, rows, NULL, NULL, NULL } };
+static const epact_section sections[] = { { 1, EPACT_F64, 2, 3, rows, NULL, NULL, values, EPACT_AS_TYPE },
+                                          { 2, EPACT_F32, 5, 3, rows, starts, cols, values, EPACT_AS_TYPE },
+                                          { 3, EPACT_I64, 9, 2, rows, NULL, NULL, NULL, EPACT_AS_TYPE },
+                                          { 4, EPACT_F32, 3, 3, rows, NULL, NULL, values, EPACT_AS_F16 },
+                                          { 5, EPACT_F64, 5, 3, rows, starts, cols, values, EPACT_AS_BF16 },
+                                          { 6, EPACT_F64, 1, 3, rows, NULL, NULL, values, EPACT_AS_F32 } };
+enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static void expect_sections(int count, const epact_section *have, const char *what)
 {
-  EXPECT(count == 3, "%s has %d sections", what, count);
-  for (int i = 0; i < count && i < 3; i++) {
+  static const size_t value_bytes[SECTIONS] = { 6 * 8, 3 * 4, 0, 9 * 2, 3 * 2, 3 * 4 };
+  EXPECT(count == SECTIONS, "%s has %d sections", what, count);
+  for (int i = 0; i < count && i < SECTIONS; i++) {
     const epact_section *want = &sections[i];
-    size_t bytes = (size_t)epact_section_cells(want) * epact_type_bytes(want->type);
+    size_t bytes = value_bytes[i];
     EXPECT(have[i].table == want->table && have[i].type == want->type && have[i].cols == want->cols &&
-               have[i].rows == want->rows && !have[i].start == !want->start && !have[i].value == !want->value,
+               have[i].rows == want->rows && have[i].encoding == want->encoding && !have[i].start == !want->start &&
+               !have[i].value == !want->value,
            "%s: section %d", what, i);
     EXPECT(!memcmp(have[i].row, want->row, (size_t)want->rows * sizeof *rows), "%s: row ids", what);
     EXPECT(!bytes || !memcmp(have[i].value, want->value, bytes), "%s: values", what);
@@ -244,7 +250,7 @@ static void expect_sections(int count, const epact_section *have, const char *wh
 
 static void batches(void)
 {
-  epact_batch *batch = epact_batch_copy(3, sections);
+  epact_batch *batch = epact_batch_copy(SECTIONS, sections);
   expect_sections(batch->sections, batch->section, "a copied batch");
   epact_batch *again = epact_batch_copy(batch->sections, batch->section);
   epact_release(batch);
@@ -292,7 +298,7 @@ static const epact_message a_batch = { .kind = EPACT_M_BATCH,
                                        .applied = -1,
                                        .cursor = INT64_MIN,
                                        .final = true,
-                                       .sections = 3,
+                                       .sections = SECTIONS,
                                        .section = sections,
                                        .text = "" };
 
@@ -358,6 +364,20 @@ static void lying_frames(void)
   frame = encode(&create, 1, &bytes);
   EXPECT(decode_code(frame, bytes) == EPACT_E_PROTO, "sparse rows with dense updates");
   free(frame);
+  static const struct {
+    int type, encoding;
+  } lie[] = { { EPACT_F32, 4 },
+              { EPACT_F32, -1 },
+              { EPACT_F32, EPACT_AS_F32 },
+              { EPACT_I32, EPACT_AS_F16 },
+              { EPACT_F64, 1 << 20 } };
+  for (int i = 0; i < 5; i++) {
+    epact_section section = { 1, lie[i].type, 2, 1, rows, NULL, NULL, values, lie[i].encoding };
+    epact_message batch = { .kind = EPACT_M_BATCH, .sections = 1, .section = &section, .text = "" };
+    frame = encode(&batch, 1, &bytes);
+    EXPECT(decode_code(frame, bytes) == EPACT_E_PROTO, "encoding %d of type %d", lie[i].encoding, lie[i].type);
+    free(frame);
+  }
   epact_message ack = { .kind = EPACT_M_ACK, .sections = 1, .section = sections, .text = "" };
   frame = encode(&ack, 1, &bytes);
   EXPECT(decode_code(frame, bytes) == EPACT_E_PROTO, "an acknowledgement with rows");

@@ -3,6 +3,7 @@
 
 #include "../base/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const void *append(char **target, const void *source, size_t bytes)
@@ -25,6 +26,21 @@ char *epact_section_copy(const epact_section *section, char *target, epact_secti
   copy->col = append(&target, section->col, layout.col);
   copy->value = append(&target, section->value, layout.value);
   return target;
+}
+
+epact_batch *epact_batch_copy_decoded(const epact_section *section)
+{
+  if (section->encoding == EPACT_AS_TYPE) return epact_batch_copy(1, section);
+  int64_t cells = epact_section_cells(section);
+  epact_section decoded = *section;
+  void *value = epact_malloc((size_t)cells * epact_type_bytes(section->type));
+  if (!value) return NULL;
+  epact_decode(section->type, section->encoding, section->value, 0, value, cells);
+  decoded.value = value;
+  decoded.encoding = EPACT_AS_TYPE;
+  epact_batch *batch = epact_batch_copy(1, &decoded);
+  free(value);
+  return batch;
 }
 
 epact_batch *epact_batch_copy(int sections, const epact_section *section)

@@ -28,44 +28,52 @@ void epact_table_renew(epact_table *table, uint32_t index, int64_t stamp)
   epact_cached *copy = &table->cached[index];
   const epact_client *client = table->client;
   /* A row of this process costs a comparison to look at again, so it is looked at once a clock. A
-   * remote copy serves as long as the SSP rule lets it: at clocks <= stamp + staleness. */
+   * remote copy serves as long as the SSP rule lets it: at clocks <= stamp + slack. */
   bool once_a_clock = client->local >= 0 && client->shards == 1;
   copy->stamp = stamp;
-  if (once_a_clock || table->staleness == EPACT_ASYNC)
+  if (once_a_clock || table->slack == EPACT_ASYNC)
     copy->valid_before = client->clock + 1;
   else
-    copy->valid_before = stamp > INT64_MAX - table->staleness - 1 ? INT64_MAX : stamp + table->staleness + 1;
+    copy->valid_before = stamp > INT64_MAX - table->slack - 1 ? INT64_MAX : stamp + table->slack + 1;
 }
 
-/* The increments of this clock, not yet published. */
+/* Entries of a row in a sorted array on top of its copy. */
+static int overlay_entries(epact_table *table, uint32_t index, int64_t row, const epact_log_entry *entry, int64_t n)
+{
+  const epact_log *log = &table->log;
+  int type = table->schema.type, code;
+  uint64_t end = epact_log_key(log, row + 1, 0), col_mask = (UINT64_C(1) << log->col_bits) - 1;
+  for (int64_t i = epact_log_lower_bound(entry, n, epact_log_key(log, row, 0)); i < n && entry[i].key < end; i++) {
+    uint32_t col = (uint32_t)(entry[i].key & col_mask);
+    if (table->schema.sparse) {
+      epact_sparse_row *cells = &table->cache.cells[index];
+      if ((code = epact_sparse_row_reserve(cells, type, 1))) return code;
+      epact_sparse_row_add(cells, type, col, &entry[i].delta);
+    } else {
+      char *values = epact_store_values(&table->cache, index);
+      epact_values_add(type, values + col * epact_type_bytes(type), &entry[i].delta, 1);
+    }
+  }
+  return EPACT_OK;
+}
+
+/* The increments not yet published: of this clock, and what a filter keeps. */
 static int overlay_log(epact_table *table, uint32_t index, int64_t row)
 {
   epact_log *log = &table->log;
   int type = table->schema.type;
   if (!table->schema.sparse_updates) {
-    uint32_t logged = table->cached[index].logged;
+    uint32_t logged = table->cached[index].logged & ~EPACT_LOGGED_REST;
     if (logged) {
       epact_values_add(type, epact_store_values(&table->cache, index),
                        log->slab + (size_t)(logged - 1) * log->row_bytes, table->schema.cols);
     }
     return EPACT_OK;
   }
-  if (!log->entries) return EPACT_OK;
   int code = epact_log_compact(log);
-  if (code) return code;
-  uint64_t end = epact_log_key(log, row + 1, 0), col_mask = (UINT64_C(1) << log->col_bits) - 1;
-  for (int64_t i = epact_log_lower_bound(log, row); i < log->entries && log->entry[i].key < end; i++) {
-    uint32_t col = (uint32_t)(log->entry[i].key & col_mask);
-    if (table->schema.sparse) {
-      epact_sparse_row *cells = &table->cache.cells[index];
-      if ((code = epact_sparse_row_reserve(cells, type, 1))) return code;
-      epact_sparse_row_add(cells, type, col, &log->entry[i].delta);
-    } else {
-      char *values = epact_store_values(&table->cache, index);
-      epact_values_add(type, values + col * epact_type_bytes(type), &log->entry[i].delta, 1);
-    }
-  }
-  return EPACT_OK;
+  if (!code && log->entries) code = overlay_entries(table, index, row, log->entry, log->entries);
+  if (!code && table->filter.rests) code = overlay_entries(table, index, row, table->filter.rest, table->filter.rests);
+  return code;
 }
 
 int epact_table_install(epact_table *table, uint32_t index, int64_t row, const void *values,

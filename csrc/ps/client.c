@@ -70,6 +70,7 @@ static void free_table(epact_table *table)
   epact_table_drop_changes(table);
   epact_store_free(&table->cache);
   epact_log_free(&table->log);
+  epact_filter_free(&table->filter);
   free(table->cached);
   free(table->cursor);
   free(table->held);
@@ -148,6 +149,7 @@ epact_table *epact_client_open(epact_client *client, const char *name, const epa
   table->schema = *schema;
   table->schema.id = epact_table_id(name);
   table->staleness = staleness;
+  table->slack = staleness == EPACT_ASYNC ? EPACT_ASYNC : staleness - schema->hold;
   snprintf(table->name, sizeof table->name, "%s", name);
   table->cursor = epact_calloc((size_t)client->shards, sizeof *table->cursor);
   if (!table->cursor || epact_store_init(&table->cache, &table->schema, true) ||
@@ -178,13 +180,13 @@ void epact_client_forget_last(epact_client *client)
 /* ---- publishing ---- */
 
 /* sections[s * tables + i]: what table i sends to shard s; empty ones have rows == 0. */
-static int seal_all(epact_client *client)
+static int seal_all(epact_client *client, bool flush)
 {
   size_t total = 0;
   for (int i = 0; i < client->tables; i++) {
     epact_table *table = client->table[i];
     epact_section *section = &client->sections[i];
-    int code = epact_log_seal(&table->log, section);
+    int code = table->filter.active ? epact_filter_seal(table, flush, section) : epact_log_seal(&table->log, section);
     if (code) return code;
     table->stats.increments += (double)epact_section_cells(section);
     table->stats.bytes += (double)epact_section_bytes(section);
@@ -206,7 +208,8 @@ static int seal_all(epact_client *client)
 
 int epact_client_clock(epact_client *client, bool final)
 {
-  int code = seal_all(client);
+  bool flush = final || client->flush || (client->cut_every && (client->clock + 1) % client->cut_every == 0);
+  int code = seal_all(client, flush);
   if (code) return code;
   for (int s = 0; s < client->shards; s++) {
     epact_section *section = &client->sections[(size_t)s * (size_t)client->tables];
@@ -230,12 +233,17 @@ int epact_client_clock(epact_client *client, bool final)
   }
   for (int i = 0; i < client->tables; i++) {
     epact_table *table = client->table[i];
+    if (table->filter.active) {
+      epact_filter_settle(table);
+      continue;
+    }
     for (int64_t r = 0; r < table->log.rows; r++) {
       table->cached[epact_store_find(&table->cache, table->log.row[r])].logged = 0;
     }
     epact_log_reset(&table->log);
   }
   client->clock++;
+  client->flush = false;
   client->finished = final;
   return EPACT_OK;
 }
@@ -308,21 +316,22 @@ static epact_table *find_table(const epact_client *client, uint32_t id)
 static int overlay_row(epact_table *table, const epact_section *section, int64_t r, uint32_t index)
 {
   size_t bytes = epact_type_bytes(section->type);
-  const char *value = (const char *)section->value;
   if (!section->start) {
-    epact_values_add(section->type, epact_store_values(&table->cache, index),
-                     value + (size_t)r * table->cache.row_bytes, section->cols);
+    epact_decode_add(section->type, section->encoding, epact_store_values(&table->cache, index), section->value,
+                     r * section->cols, section->cols);
     return EPACT_OK;
   }
   uint32_t first = section->start[r], end = section->start[r + 1];
   epact_sparse_row *cells = table->schema.sparse ? &table->cache.cells[index] : NULL;
   if (cells && epact_sparse_row_reserve(cells, section->type, end - first)) return EPACT_E_NOMEM;
   for (uint32_t k = first; k < end; k++) {
+    epact_log_entry one;
+    epact_decode(section->type, section->encoding, section->value, k, &one.delta, 1);
     if (cells)
-      epact_sparse_row_add(cells, section->type, section->col[k], value + k * bytes);
+      epact_sparse_row_add(cells, section->type, section->col[k], &one.delta);
     else {
       epact_values_add(section->type, (char *)epact_store_values(&table->cache, index) + section->col[k] * bytes,
-                       value + k * bytes, 1);
+                       &one.delta, 1);
     }
   }
   return EPACT_OK;
@@ -365,7 +374,7 @@ static int take_rows(epact_client *client, epact_link *link, const epact_message
   epact_table *table = find_table(client, message->table);
   if (!table || message->sections != 1) return epact_fail(EPACT_E_PROTO, "an answer with rows nobody asked for");
   const epact_section *rows = message->section;
-  if (rows->type != table->schema.type || rows->cols != table->schema.cols ||
+  if (rows->type != table->schema.type || rows->cols != table->schema.cols || rows->encoding != EPACT_AS_TYPE ||
       (rows->start != NULL) != table->schema.sparse || (!rows->start && !rows->value && rows->rows)) {
     return epact_fail(EPACT_E_PROTO, "an answer with rows of another shape than table '%s'", table->name);
   }
@@ -406,7 +415,8 @@ static int take_rows(epact_client *client, epact_link *link, const epact_message
 static int check_changes(const epact_table *table, const epact_section *section)
 {
   bool good = section->table == table->schema.id && section->type == table->schema.type &&
-              section->cols == table->schema.cols && (section->start != NULL) == table->schema.sparse_updates &&
+              section->cols == table->schema.cols && section->encoding == EPACT_AS_TYPE &&
+              (section->start != NULL) == table->schema.sparse_updates &&
               (section->start || section->value || !section->rows);
   for (int64_t i = 0; good && i < section->rows; i++) good = epact_schema_has_row(&table->schema, section->row[i]);
   for (int64_t i = 0; good && section->start && i < epact_section_cells(section); i++) {

@@ -7,6 +7,7 @@
 #ifndef EPACT_PS_CLIENT_H
 #define EPACT_PS_CLIENT_H
 
+#include "filter.h"
 #include "log.h"
 #include "message.h"
 
@@ -19,20 +20,25 @@ typedef struct {
   int64_t valid_before; /* the copy serves reads at clocks < this; 0: there is no copy */
   int64_t stamp;        /* the copy holds every increment tagged < stamp */
   uint64_t version;     /* the shard's version of the row */
-  uint32_t logged;      /* 1 + its accumulator in a dense log; 0 none */
+  uint32_t logged;      /* 1 + its accumulator in a dense log (see EPACT_LOGGED_REST); 0 none */
   uint32_t answered;    /* the request that brought the copy */
 } epact_cached;
+
+/* In `logged`: the accumulator holds only what rounding has left, and waits for the row's next increment. */
+#define EPACT_LOGGED_REST (UINT32_C(1) << 31)
 
 struct epact_table {
   epact_client *client;
   void *worker; /* the epact_worker around the client, for the public functions */
   char name[EPACT_MAX_NAME + 1];
   epact_schema schema;
-  int64_t staleness;
+  int64_t staleness; /* as declared */
+  int64_t slack;     /* ... less the clocks that increments are held: how old batches may be that reads lack */
   epact_store cache;
   epact_cached *cached; /* by index of the cache */
   uint32_t cached_capacity;
   epact_log log;
+  epact_filter filter;
   int64_t *cursor;    /* by shard: changes read up to here */
   epact_batch **held; /* what the sections handed out point into */
   int64_t held_count, held_capacity;
@@ -65,6 +71,8 @@ struct epact_client {
   int64_t clock;
   int64_t floor; /* reads must hold every increment tagged < floor (barriers) */
   bool finished;
+  bool flush;        /* the next clock publishes what filters keep, too */
+  int64_t cut_every; /* ... and so does the last before each multiple of this (shard.h, cuts); 0 never */
   uint32_t request;
   epact_link *link; /* by shard */
   epact_table **table;
@@ -137,7 +145,7 @@ int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_
 /** The minimum clock a read of this table at the worker's clock needs (the SSP rule). */
 static inline int64_t epact_table_need(const epact_table *table)
 {
-  int64_t need = table->staleness == EPACT_ASYNC ? 0 : table->client->clock - table->staleness;
+  int64_t need = table->slack == EPACT_ASYNC ? 0 : table->client->clock - table->slack;
   return need > table->client->floor ? need : table->client->floor;
 }
 

@@ -18,7 +18,7 @@ static void *carve(char **at, size_t bytes)
 void epact_deal(const epact_section *section, const epact_schema *schema, int shards, char **arena, epact_section *out,
                 int stride)
 {
-  size_t bytes = epact_type_bytes(section->type);
+  size_t bytes = epact_encoded_bytes(section->type, section->encoding);
   for (int s = 0; s < shards; s++) {
     int64_t rows = 0, cells = 0;
     for (int64_t i = 0; i < section->rows; i++) {
@@ -44,7 +44,8 @@ void epact_deal(const epact_section *section, const epact_schema *schema, int sh
       k += n;
     }
     if (start) start[r] = (uint32_t)k;
-    out[(size_t)s * (size_t)stride] =
-        (epact_section){ section->table, section->type, section->cols, rows, row, start, col, value };
+    out[(size_t)s * (size_t)stride] = (epact_section){
+      section->table, section->type, section->cols, rows, row, start, col, value, section->encoding
+    };
   }
 }

@@ -39,6 +39,10 @@ int64_t epact_log_touch(epact_log *log, int64_t row)
   if (log->rows == log->row_capacity) {
     int64_t capacity = log->row_capacity ? log->row_capacity * 2 : 4;
     if (log->schema.rows && capacity > log->schema.rows) capacity = log->schema.rows;
+    if (capacity > INT32_MAX) { /* the number of an accumulator has 31 bits */
+      epact_fail(EPACT_E_LIMIT, "more than 2^30 rows of one table incremented in one clock");
+      return -1;
+    }
     if (epact_grow(&log->row, (size_t)capacity, sizeof *log->row)) return -1;
     if (epact_grow(&log->slab, (size_t)capacity, log->row_bytes)) return -1;
     memset(log->slab + (size_t)log->row_capacity * log->row_bytes, 0,
@@ -99,7 +103,7 @@ static void sort_entries(epact_log *log)
   }
 }
 
-static void sum_entry(int type, epact_log_entry *sum, const epact_log_entry *more)
+void epact_log_sum(int type, epact_log_entry *sum, const epact_log_entry *more)
 {
   switch (type) {
   case EPACT_F32:
@@ -138,7 +142,7 @@ static int sort_log(epact_log *log)
 static inline epact_log_entry next_sum(const epact_log *log, int64_t *i)
 {
   epact_log_entry sum = log->entry[(*i)++];
-  while (*i < log->entries && log->entry[*i].key == sum.key) sum_entry(log->schema.type, &sum, &log->entry[(*i)++]);
+  while (*i < log->entries && log->entry[*i].key == sum.key) epact_log_sum(log->schema.type, &sum, &log->entry[(*i)++]);
   return sum;
 }
 
@@ -175,13 +179,12 @@ int epact_log_reserve(epact_log *log, int64_t more)
   return code;
 }
 
-int64_t epact_log_lower_bound(const epact_log *log, int64_t row)
+int64_t epact_log_lower_bound(const epact_log_entry *entry, int64_t n, uint64_t key)
 {
-  uint64_t key = epact_log_key(log, row, 0);
-  int64_t low = 0, high = log->entries;
+  int64_t low = 0, high = n;
   while (low < high) {
     int64_t middle = low + (high - low) / 2;
-    if (log->entry[middle].key < key)
+    if (entry[middle].key < key)
       low = middle + 1;
     else
       high = middle;
@@ -231,8 +234,8 @@ static int seal_sparse(epact_log *log, epact_section *section)
       ((int64_t *)log->value)[cells++] = sum.delta.i64;
   }
   log->start[rows] = (uint32_t)cells;
-  *section = (epact_section){ log->schema.id, log->schema.type, log->schema.cols, rows,
-                              log->row,       log->start,       log->col,         log->value };
+  *section = (epact_section){ log->schema.id, log->schema.type, log->schema.cols, rows,         log->row,
+                              log->start,     log->col,         log->value,       EPACT_AS_TYPE };
   return EPACT_OK;
 }
 
@@ -240,11 +243,15 @@ int epact_log_seal(epact_log *log, epact_section *section)
 {
   if (log->schema.sparse_updates) {
     if (log->entries) return seal_sparse(log, section);
-    *section = (epact_section){ log->schema.id, log->schema.type, log->schema.cols, 0, NULL, NULL, NULL, NULL };
+    *section = (epact_section){ .table = log->schema.id, .type = log->schema.type, .cols = log->schema.cols };
     return EPACT_OK;
   }
-  *section =
-      (epact_section){ log->schema.id, log->schema.type, log->schema.cols, log->rows, log->row, NULL, NULL, log->slab };
+  *section = (epact_section){ .table = log->schema.id,
+                              .type = log->schema.type,
+                              .cols = log->schema.cols,
+                              .rows = log->rows,
+                              .row = log->row,
+                              .value = log->slab };
   return EPACT_OK;
 }
 

@@ -43,10 +43,12 @@ int64_t epact_log_touch(epact_log *log, int64_t row);
 int epact_log_reserve(epact_log *log, int64_t more);
 /** Sorts the entries by (row, col) and sums those of one cell. */
 int epact_log_compact(epact_log *log);
-/** First entry of `row` in a compacted log (entries when there is none after it). */
-int64_t epact_log_lower_bound(const epact_log *log, int64_t row);
+/** The first of n sorted entries with at least that key; n when there is none. */
+int64_t epact_log_lower_bound(const epact_log_entry *entry, int64_t n, uint64_t key);
 /** All increments as one section pointing into the log; rows == 0 when there are none. */
 int epact_log_seal(epact_log *log, epact_section *section);
+/** *sum += *more, of that type. */
+void epact_log_sum(int type, epact_log_entry *sum, const epact_log_entry *more);
 /** Forgets what was logged. */
 void epact_log_reset(epact_log *log);
 

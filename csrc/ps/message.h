@@ -4,6 +4,7 @@
 #ifndef EPACT_PS_MESSAGE_H
 #define EPACT_PS_MESSAGE_H
 
+#include "encoding.h"
 #include "store.h"
 
 typedef enum {
@@ -83,6 +84,8 @@ typedef struct {
 
 /** NULL when memory is short. */
 epact_batch *epact_batch_copy(int sections, const epact_section *section);
+/** As epact_batch_copy, of one section, with the values as its type says. */
+epact_batch *epact_batch_copy_decoded(const epact_section *section);
 
 /** Cells of a section: rows x cols or start[rows]; 0 for a section of row ids only. */
 static inline int64_t epact_section_cells(const epact_section *section)
@@ -100,7 +103,8 @@ typedef struct {
 static inline epact_section_layout epact_section_layout_of(const epact_section *section)
 {
   size_t cells = (size_t)epact_section_cells(section), rows = (size_t)section->rows;
-  epact_section_layout layout = { rows * sizeof *section->row, 0, 0, cells * epact_type_bytes(section->type) };
+  epact_section_layout layout = { rows * sizeof *section->row, 0, 0,
+                                  cells * epact_encoded_bytes(section->type, section->encoding) };
   if (section->start) {
     layout.start = (rows + 1) * sizeof *section->start;
     layout.col = cells * sizeof *section->col;

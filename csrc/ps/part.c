@@ -26,7 +26,9 @@ static bool in_one_run(const epact_store *store, const int64_t *row, int64_t n)
 static int add_rows(epact_records *part, const epact_shard_table *table, const int64_t *row, int64_t n,
                     epact_records *gathered, uint64_t run)
 {
-  epact_section section = { table->schema.id, table->schema.type, table->schema.cols, n, row, NULL, NULL, NULL };
+  epact_section section = {
+    .table = table->schema.id, .type = table->schema.type, .cols = table->schema.cols, .rows = n, .row = row
+  };
   if (in_one_run(&table->store, row, n) && !table->schema.sparse)
     section.value = epact_store_values(&table->store, (uint32_t)row[0]);
   else {
@@ -130,6 +132,7 @@ static int take_rows(epact_shard *shard, const epact_message *rows)
   epact_shard_table *table = rows->sections == 1 ? epact_shard_find_table(shard, rows->section->table) : NULL;
   if (!table) return epact_fail(EPACT_E_CORRUPT, "rows of a table that was not made");
   if (rows->section->type != table->schema.type || rows->section->cols != table->schema.cols ||
+      rows->section->encoding != EPACT_AS_TYPE ||
       (!rows->section->start && !rows->section->value && rows->section->rows)) {
     return epact_fail(EPACT_E_CORRUPT, "rows that do not fit table '%s'", table->name);
   }

@@ -412,6 +412,9 @@ epact_process *epact_process_open(const epact_process_options *options)
     atomic_store(&process->minimum, begin.clock);
     code = open_workers(process);
   }
+  for (int i = 0; i < process->workers && !code; i++) { /* of what is to survive workers keep nothing back */
+    process->worker[i].client.cut_every = !process->keep ? 0 : options->journal ? 1 : options->snapshot_every;
+  }
   if (!code && process->keep) code = epact_keep_load(process->keep, process, &begin);
   if (!code && process->net) code = epact_net_start(process->net, process, options->lease);
   if (!code && process->keep) code = epact_keep_start(process->keep);

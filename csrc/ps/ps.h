@@ -15,6 +15,9 @@
 /* Types of a table's cells. */
 enum { EPACT_F32 = 0, EPACT_F64 = 1, EPACT_I32 = 2, EPACT_I64 = 3 };
 
+/* How values travel: as they are, or rounded to fewer bytes. */
+enum { EPACT_AS_TYPE = 0, EPACT_AS_F16 = 1, EPACT_AS_BF16 = 2, EPACT_AS_F32 = 3 };
+
 /* Rows of one table: contents or increments. Dense (start == NULL): `rows` x cols values.
  * Sparse: row i has the cells start[i] .. start[i+1]-1 of col and value. */
 typedef struct {
@@ -26,6 +29,7 @@ typedef struct {
   const uint32_t *start;
   const uint32_t *col;
   const void *value;
+  int32_t encoding; /* of value: EPACT_AS_...; contents and changes are as their type says */
 } epact_section;
 
 typedef struct epact_process epact_process;
@@ -147,6 +151,13 @@ typedef struct {
   int32_t sparse_updates; /* increments are logged cell by cell; implied by sparse */
   int32_t changes;        /* increments are kept until every worker has read them as changes */
   int64_t staleness;      /* >= 0; INT64_MAX: Async. Of this worker's reads. */
+  /* What this worker sends of its increments at a clock; what it does not, it keeps and adds to later ones, so that
+   * nothing is lost. All of it goes out, exact, at a barrier and at finish. See filter.h. */
+  int32_t zero;        /* rows and cells that are zero are not sent */
+  int32_t precision;   /* EPACT_AS_...: values are rounded; f32 and f64 tables */
+  double significance; /* > 0: what is at most this fraction of the worker's copy waits; f32 and f64 tables */
+  int64_t hold;        /* clocks that it may wait: 1 .. staleness, the same for all workers; 0: half the staleness
+                          (rounded up), Async: 8 */
 } epact_table_options;
 
 /** Opens (or makes) the table of that name on every shard. Another shape under the same name is

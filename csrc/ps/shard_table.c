@@ -43,7 +43,7 @@ static int check_sparse(const epact_shard_table *table, const epact_section *s)
 {
   if (s->start[0] != 0) return epact_fail(EPACT_E_PROTO, "table '%s': cells must start at 0", table->name);
   for (int64_t i = 0; i < s->rows; i++) {
-    if (i && s->row[i] <= s->row[i - 1]) {
+    if (table->schema.sparse_updates && i && s->row[i] <= s->row[i - 1]) {
       return epact_fail(EPACT_E_PROTO, "table '%s': rows must increase, %" PRId64 " follows %" PRId64, table->name,
                         s->row[i], s->row[i - 1]);
     }
@@ -68,18 +68,27 @@ static int fail_nonfinite(const epact_shard_table *table, const epact_section *s
   for (int64_t i = 0; s->start && i < s->rows; i++) {
     if ((int64_t)s->start[i] <= cell) row = s->row[i];
   }
+  double value;
+  if (s->encoding == EPACT_AS_TYPE)
+    value = epact_value_at(s->type, s->value, cell);
+  else
+    epact_decode(EPACT_F64, s->encoding, s->value, cell, &value, 1);
   return epact_fail(EPACT_E_NONFINITE, "table '%s': the increment of row %" PRId64 ", column %" PRId64 " is %g",
-                    table->name, row, col, epact_value_at(s->type, s->value, cell));
+                    table->name, row, col, value);
 }
 
 int epact_shard_table_check(const epact_shard_table *table, const epact_section *s)
 {
   if (s->type != table->schema.type || s->cols != table->schema.cols ||
-      (s->start != NULL) != table->schema.sparse_updates || (!s->start && !s->value && s->rows)) {
+      (!s->start && (table->schema.sparse_updates || (!s->value && s->rows)))) {
     char text[96];
     return epact_fail(EPACT_E_SCHEMA, "table '%s' is %s, the increments are %" PRId64 " columns of %s, %s", table->name,
                       epact_schema_text(&table->schema, text, sizeof text), s->cols, epact_type_name(s->type),
                       s->start ? "sparse" : "dense");
+  }
+  if (!epact_encoding_fits(s->type, s->encoding)) {
+    return epact_fail(EPACT_E_PROTO, "table '%s': increments of %s in the unknown encoding %" PRId32, table->name,
+                      epact_type_name(s->type), s->encoding);
   }
   for (int64_t i = 0; i < s->rows; i++) {
     if (!epact_schema_has_row(&table->schema, s->row[i])) {
@@ -89,7 +98,7 @@ int epact_shard_table_check(const epact_shard_table *table, const epact_section 
   }
   int code = s->start ? check_sparse(table, s) : EPACT_OK;
   if (code) return code;
-  int64_t bad = epact_values_first_nonfinite(s->type, s->value, epact_section_cells(s));
+  int64_t bad = epact_encoded_first_nonfinite(s->type, s->encoding, s->value, epact_section_cells(s));
   return bad < 0 ? EPACT_OK : fail_nonfinite(table, s, bad);
 }
 
@@ -130,7 +139,7 @@ int epact_shard_table_prepare(epact_shard_table *table, const epact_section *s)
     table->feed_capacity = capacity;
   }
   if (table->schema.changes && s->rows) {
-    table->pending = epact_batch_copy(1, s);
+    table->pending = epact_batch_copy_decoded(s);
     if (!table->pending) return EPACT_E_NOMEM;
   }
   return EPACT_OK;
@@ -142,29 +151,48 @@ void epact_shard_table_forget(epact_shard_table *table)
   table->pending = NULL;
 }
 
-static void apply_cells(epact_shard_table *table, uint32_t index, const epact_section *s, int64_t i)
+/* n cells of a row. */
+static void add_cells(epact_shard_table *table, uint32_t index, int64_t n, const uint32_t *col, const void *value)
 {
-  size_t bytes = epact_type_bytes(s->type);
-  const char *value = (const char *)s->value;
-  uint32_t first = s->start[i], end = s->start[i + 1];
+  int type = table->schema.type;
   if (table->schema.sparse) {
     epact_sparse_row *row = &table->store.cells[index];
-    for (uint32_t k = first; k < end; k++) epact_sparse_row_add(row, s->type, s->col[k], value + k * bytes);
+    size_t bytes = epact_type_bytes(type);
+    for (int64_t k = 0; k < n; k++) epact_sparse_row_add(row, type, col[k], (const char *)value + (size_t)k * bytes);
     return;
   }
   char *target = epact_store_values(&table->store, index);
-  switch (s->type) {
+  switch (type) {
   case EPACT_F32:
-    for (uint32_t k = first; k < end; k++) ((float *)target)[s->col[k]] += ((const float *)value)[k];
+    for (int64_t k = 0; k < n; k++) ((float *)target)[col[k]] += ((const float *)value)[k];
     break;
   case EPACT_F64:
-    for (uint32_t k = first; k < end; k++) ((double *)target)[s->col[k]] += ((const double *)value)[k];
+    for (int64_t k = 0; k < n; k++) ((double *)target)[col[k]] += ((const double *)value)[k];
     break;
   case EPACT_I32:
-    for (uint32_t k = first; k < end; k++) ((uint32_t *)target)[s->col[k]] += ((const uint32_t *)value)[k];
+    for (int64_t k = 0; k < n; k++) ((uint32_t *)target)[col[k]] += ((const uint32_t *)value)[k];
     break;
   default:
-    for (uint32_t k = first; k < end; k++) ((uint64_t *)target)[s->col[k]] += ((const uint64_t *)value)[k];
+    for (int64_t k = 0; k < n; k++) ((uint64_t *)target)[col[k]] += ((const uint64_t *)value)[k];
+  }
+}
+
+static void apply_cells(epact_shard_table *table, uint32_t index, const epact_section *s, int64_t i)
+{
+  int64_t first = s->start[i], end = s->start[i + 1];
+  if (s->encoding == EPACT_AS_TYPE) {
+    const char *value = (const char *)s->value + (size_t)first * epact_type_bytes(s->type);
+    add_cells(table, index, end - first, s->col + first, value);
+    return;
+  }
+  union {
+    float f32[EPACT_DECODED_CELLS];
+    double f64[EPACT_DECODED_CELLS];
+  } part;
+  for (; first < end; first += EPACT_DECODED_CELLS) {
+    int64_t n = end - first < EPACT_DECODED_CELLS ? end - first : EPACT_DECODED_CELLS;
+    epact_decode(s->type, s->encoding, s->value, first, &part, n);
+    add_cells(table, index, n, s->col + first, &part);
   }
 }
 
@@ -180,8 +208,7 @@ void epact_shard_table_apply(epact_shard_table *table, const epact_section *s, i
     if (s->start)
       apply_cells(table, index, s, i);
     else {
-      epact_values_add(s->type, epact_store_values(&table->store, index),
-                       (const char *)s->value + (size_t)i * table->store.row_bytes, s->cols);
+      epact_decode_add(s->type, s->encoding, epact_store_values(&table->store, index), s->value, i * s->cols, s->cols);
     }
     table->version[index] = version;
   }
@@ -218,7 +245,8 @@ void epact_shard_feed_consumed(epact_shard_table *table, int slots, int slot, in
 static int check_rows(const epact_shard_table *table, const epact_section *s)
 {
   bool good = s->table == table->schema.id && s->type == table->schema.type && s->cols == table->schema.cols &&
-              (s->start != NULL) == table->schema.sparse && (s->start || s->value || !s->rows);
+              s->encoding == EPACT_AS_TYPE && (s->start != NULL) == table->schema.sparse &&
+              (s->start || s->value || !s->rows);
   for (int64_t i = 0; good && i < s->rows; i++) good = epact_schema_has_row(&table->schema, s->row[i]);
   for (int64_t k = 0; good && s->start && k < epact_section_cells(s); k++) good = (int64_t)s->col[k] < s->cols;
   return good ? EPACT_OK : epact_fail(EPACT_E_PROTO, "rows that do not fit table '%s'", table->name);
@@ -283,7 +311,8 @@ static int gather_sparse(const epact_shard_table *table, int64_t n, const int64_
     }
   }
   start[n] = next;
-  *out = (epact_section){ table->schema.id, table->schema.type, table->schema.cols, n, row, start, col, value };
+  *out = (epact_section){ table->schema.id, table->schema.type, table->schema.cols, n, row, start, col, value,
+                          EPACT_AS_TYPE };
   return EPACT_OK;
 }
 
@@ -305,6 +334,11 @@ int epact_shard_table_gather(const epact_shard_table *table, int64_t n, const in
     else
       memcpy(target, epact_store_values(&table->store, index), row_bytes);
   }
-  *out = (epact_section){ table->schema.id, table->schema.type, table->schema.cols, n, row, NULL, NULL, *buffer };
+  *out = (epact_section){ .table = table->schema.id,
+                          .type = table->schema.type,
+                          .cols = table->schema.cols,
+                          .rows = n,
+                          .row = row,
+                          .value = *buffer };
   return EPACT_OK;
 }

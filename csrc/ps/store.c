@@ -15,19 +15,20 @@
 bool epact_schema_equal(const epact_schema *a, const epact_schema *b)
 {
   return a->type == b->type && a->rows == b->rows && a->cols == b->cols && a->sparse == b->sparse &&
-         a->sparse_updates == b->sparse_updates && a->changes == b->changes;
+         a->sparse_updates == b->sparse_updates && a->changes == b->changes && a->hold == b->hold;
 }
 
 const char *epact_schema_text(const epact_schema *schema, char *text, size_t bytes)
 {
-  char rows[32];
+  char rows[32], hold[48] = "";
   snprintf(rows, sizeof rows, "%" PRId64, schema->rows);
-  snprintf(text, bytes, "%s x %" PRId64 " %s %s%s", schema->rows ? rows : "any", schema->cols,
+  if (schema->hold) snprintf(hold, sizeof hold, ", hold %" PRId64, schema->hold);
+  snprintf(text, bytes, "%s x %" PRId64 " %s %s%s%s", schema->rows ? rows : "any", schema->cols,
            epact_type_name(schema->type),
            schema->sparse           ? "sparse"
            : schema->sparse_updates ? "dense with sparse updates"
                                     : "dense",
-           schema->changes ? ", changes kept" : "");
+           schema->changes ? ", changes kept" : "", hold);
   return text;
 }
 

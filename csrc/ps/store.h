@@ -18,6 +18,7 @@ typedef struct {
   bool sparse;         /* rows are hash rows */
   bool sparse_updates; /* increments travel cell by cell */
   bool changes;
+  int64_t hold; /* clocks that a worker may keep increments to itself (filter.h); 0: all are published at once */
 } epact_schema;
 
 bool epact_schema_equal(const epact_schema *a, const epact_schema *b);

@@ -59,6 +59,23 @@ static inline bool has_place(const epact_table *table, int64_t row, int64_t col)
 
 /* ---- increments ---- */
 
+/* The first increment of a row this clock. */
+static bool log_row(epact_table *table, int64_t row, epact_cached *cached)
+{
+  if (cached->logged) { /* what rounding has left is there already */
+    cached->logged &= ~EPACT_LOGGED_REST;
+    return true;
+  }
+  if (table->client->finished) {
+    fail_finished(table);
+    return false;
+  }
+  int64_t number = epact_log_touch(&table->log, row);
+  if (number < 0) return false;
+  cached->logged = (uint32_t)number + 1;
+  return true;
+}
+
 /* The accumulator of a row in a dense log. */
 static inline char *accumulator(epact_table *table, int64_t row, uint32_t *index)
 {
@@ -66,12 +83,8 @@ static inline char *accumulator(epact_table *table, int64_t row, uint32_t *index
   *index = known ? (uint32_t)row : epact_table_index(table, row);
   if (EPACT_UNLIKELY(*index == EPACT_NO_INDEX)) return NULL;
   epact_cached *cached = &table->cached[*index];
-  if (EPACT_UNLIKELY(!cached->logged)) {
-    if (table->client->finished) return fail_finished(table);
-    int64_t number = epact_log_touch(&table->log, row);
-    if (number < 0) return NULL;
-    cached->logged = (uint32_t)number + 1;
-  }
+  /* 0 or, negative here, EPACT_LOGGED_REST */
+  if (EPACT_UNLIKELY((int32_t)cached->logged <= 0) && !log_row(table, row, cached)) return NULL;
   return table->log.slab + (size_t)(cached->logged - 1) * table->log.row_bytes;
 }
 

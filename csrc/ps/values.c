@@ -4,6 +4,7 @@
 #include "../base/internal.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *epact_type_name(int type)
 {
@@ -90,6 +91,62 @@ int64_t epact_values_first_nonfinite(int type, const void *value, int64_t n)
     }
   }
   return -1;
+}
+
+/* Counted in as many bits as a value has. */
+EPACT_CLONES static uint32_t nonzero_32(const uint32_t *value, uint32_t mask, int64_t n)
+{
+  uint32_t count = 0;
+  for (int64_t i = 0; i < n; i++) count += (value[i] & mask) != 0;
+  return count;
+}
+
+EPACT_CLONES static int64_t nonzero_64(const uint64_t *value, uint64_t mask, int64_t n)
+{
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; i++) count += (value[i] & mask) != 0;
+  return count;
+}
+
+int64_t epact_values_nonzero(int type, const void *value, int64_t n)
+{
+  bool real = type == EPACT_F32 || type == EPACT_F64; /* the sign of a zero does not count */
+  if (epact_type_bytes(type) == 4) return nonzero_32(value, real ? 0x7fffffff : UINT32_MAX, n);
+  return nonzero_64(value, real ? INT64_MAX : UINT64_MAX, n);
+}
+
+/* Magnitudes compare as their bits do. */
+EPACT_CLONES static float largest_f32(const float *value, int64_t n)
+{
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, &value[i], sizeof bits);
+    bits &= 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  float magnitude;
+  memcpy(&magnitude, &largest, sizeof magnitude);
+  return magnitude;
+}
+
+EPACT_CLONES static double largest_f64(const double *value, int64_t n)
+{
+  uint64_t largest = 0;
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t bits;
+    memcpy(&bits, &value[i], sizeof bits);
+    bits &= INT64_MAX;
+    largest = bits > largest ? bits : largest;
+  }
+  double magnitude;
+  memcpy(&magnitude, &largest, sizeof magnitude);
+  return magnitude;
+}
+
+double epact_values_largest(int type, const void *value, int64_t n)
+{
+  return type == EPACT_F32 ? (double)largest_f32(value, n) : largest_f64(value, n);
 }
 
 double epact_value_at(int type, const void *value, int64_t i)

@@ -14,6 +14,10 @@ const char *epact_type_name(int type);
 void epact_values_add(int type, void *target, const void *delta, int64_t n);
 /** Index of the first NaN or infinity, or -1. Integers are always finite. */
 int64_t epact_values_first_nonfinite(int type, const void *value, int64_t n);
+/** How many of n < 2^31 are not 0. */
+int64_t epact_values_nonzero(int type, const void *value, int64_t n);
+/** The largest magnitude of f32 or f64 values; 0 when there are none. */
+double epact_values_largest(int type, const void *value, int64_t n);
 /** value[i] as a double. */
 double epact_value_at(int type, const void *value, int64_t i);
 /** *cell += delta (a double; exact for the integers below 2^53). */

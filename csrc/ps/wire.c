@@ -63,7 +63,7 @@ static char *put_schema(const epact_schema *schema, char *target)
                                      schema->rows,
                                      schema->cols,
                                      schema->sparse | schema->sparse_updates << 1 | schema->changes << 2,
-                                     0 };
+                                     schema->hold };
   memcpy(target, word, sizeof word);
   return target + sizeof word;
 }
@@ -76,9 +76,9 @@ static char *put_section(const epact_section *section, char *target)
                                      section->cols,
                                      section->rows,
                                      epact_section_cells(section),
-                                     section->start   ? 2
-                                     : section->value ? 1
-                                                      : 0 };
+                                     section->encoding * INT64_C(256) + (section->start   ? 2
+                                                                         : section->value ? 1
+                                                                                          : 0) };
   memcpy(target, word, sizeof word);
   return epact_section_copy(section, target + sizeof word, &copy);
 }
@@ -194,19 +194,20 @@ static int get_section(const char **at, const char *end, epact_section *section)
   if ((size_t)(end - *at) < sizeof word) return epact_fail(EPACT_E_PROTO, "a frame ends inside a section");
   memcpy(word, *at, sizeof word);
   *at += sizeof word;
-  int64_t type = word[1], cols = word[2], rows = word[3], cells = word[4], form = word[5],
-          limit = (int64_t)EPACT_WIRE_LIMIT;
+  int64_t type = word[1], cols = word[2], rows = word[3], cells = word[4], form = word[5] & 0xff,
+          encoding = word[5] >> 8, limit = (int64_t)EPACT_WIRE_LIMIT;
   if (word[0] < 0 || word[0] > UINT32_MAX || type < EPACT_F32 || type > EPACT_I64 || cols < 1 || cols > INT32_MAX ||
-      rows < 0 || rows > limit || cells < 0 || cells > limit || form < 0 || form > 2 ||
-      (form == 1 && (rows ? cells / rows != cols || cells % rows : cells != 0)) || (form == 0 && cells)) {
+      rows < 0 || rows > limit || cells < 0 || cells > limit || form > 2 || encoding < 0 || encoding > INT32_MAX ||
+      !epact_encoding_fits((int)type, (int)encoding) ||
+      (form == 1 && (rows ? cells / rows != cols || cells % rows : cells != 0)) || (form == 0 && (cells || encoding))) {
     return epact_fail(EPACT_E_PROTO, "a section's descriptor is malformed");
   }
   bool whole = take(at, end, (uint64_t)rows * sizeof(int64_t), &row) &&
                (form != 2 || (take(at, end, (uint64_t)(rows + 1) * sizeof(uint32_t), &start) &&
                               take(at, end, (uint64_t)cells * sizeof(uint32_t), &col))) &&
-               take(at, end, (uint64_t)cells * epact_type_bytes((int)type), &value);
+               take(at, end, (uint64_t)cells * epact_encoded_bytes((int)type, (int)encoding), &value);
   if (!whole) return epact_fail(EPACT_E_PROTO, "a frame ends inside a section");
-  *section = (epact_section){ (uint32_t)word[0], (int32_t)type, cols, rows, row, start, col, value };
+  *section = (epact_section){ (uint32_t)word[0], (int32_t)type, cols, rows, row, start, col, value, (int32_t)encoding };
   for (int64_t i = 0; start && i < rows; i++) {
     if (section->start[i] > section->start[i + 1]) return epact_fail(EPACT_E_PROTO, "a section's cells overlap");
   }
@@ -223,11 +224,12 @@ static int get_schema(const char **at, const char *end, epact_schema *schema)
   memcpy(word, *at, sizeof word);
   *at += sizeof word;
   if (word[0] < 0 || word[0] > UINT32_MAX || word[1] < EPACT_F32 || word[1] > EPACT_I64 || word[2] < 0 ||
-      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 7 ||
+      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 7 || word[5] < 0 ||
       (word[4] & 3) == 1) { /* sparse rows take sparse updates only */
     return epact_fail(EPACT_E_PROTO, "a schema is malformed");
   }
-  *schema = (epact_schema){ (uint32_t)word[0], (int)word[1], word[2], word[3], word[4] & 1, word[4] & 2, word[4] & 4 };
+  *schema = (epact_schema){ (uint32_t)word[0], (int)word[1], word[2],     word[3],
+                            word[4] & 1,       word[4] & 2,  word[4] & 4, word[5] };
   return EPACT_OK;
 }
 

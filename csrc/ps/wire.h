@@ -3,7 +3,8 @@
  *   0  "EPAC"   4  version u16   6  header length u16   8  CRC32C u32 of all but these 4 bytes   12  zero u32
  *  16  header: a msgpack array of WIRE_FIELDS integers (job, kind, sender, shard, slot, incarnation, table,
  *      request, clock, applied, cursor, code, final, chunk, chunks, sections, payload length)
- *      zero padding to 8 bytes, then the payload: per section a descriptor of six i64 and its arrays
+ *      zero padding to 8 bytes, then the payload: per section a descriptor of six i64 (table,
+ *      type, columns, rows, cells, and form: 0 ids, 1 dense, 2 sparse, plus 256 times the encoding) and its arrays
  *      padded to 8 bytes; or a schema descriptor and text; or text.
  * All integers outside the msgpack header are little-endian. */
 #ifndef EPACT_PS_WIRE_H
@@ -11,7 +12,7 @@
 
 #include "message.h"
 
-#define EPACT_WIRE_VERSION 1
+#define EPACT_WIRE_VERSION 2
 #define EPACT_WIRE_LIMIT ((size_t)1 << 30) /* bytes of one frame */
 
 /** Bytes of the frame of `message`. */

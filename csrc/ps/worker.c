@@ -200,6 +200,7 @@ int epact_worker_save(epact_worker *worker, const void *state, size_t bytes)
 int epact_worker_barrier(epact_worker *worker)
 {
   epact_client *client = &worker->client;
+  client->flush = true;
   int code = epact_worker_clock(worker);
   if (code) return code;
   client->floor = client->clock;
@@ -252,7 +253,9 @@ static int check_table_options(const epact_table_options *o)
 int epact_table_open(epact_worker *worker, const epact_table_options *options, epact_table **result)
 {
   epact_client *client = &worker->client;
+  int64_t hold = 0;
   int code = check_table_options(options);
+  if (!code && (hold = epact_filter_check(options)) < 0) code = (int)hold;
   if (!code && worker->process->deterministic && options->staleness) {
     code = epact_fail(EPACT_E_MISUSE, "table '%s': a deterministic job needs staleness 0", options->name);
   }
@@ -263,7 +266,8 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
                           .cols = options->cols,
                           .sparse = options->sparse,
                           .sparse_updates = options->sparse || options->sparse_updates,
-                          .changes = options->changes };
+                          .changes = options->changes,
+                          .hold = hold };
   for (int i = 0; i < client->tables; i++) {
     epact_table *table = client->table[i];
     if (strcmp(table->name, options->name)) continue;
@@ -277,12 +281,16 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
     if (table->staleness != options->staleness) {
       return epact_fail(EPACT_E_SCHEMA, "table '%s' was opened with another staleness by this worker", table->name);
     }
+    if (!epact_filter_equal(&table->filter, options)) {
+      return epact_fail(EPACT_E_SCHEMA, "table '%s' was opened with another filter by this worker", table->name);
+    }
     *result = table;
     return EPACT_OK;
   }
   epact_table *table = epact_client_open(client, options->name, &schema, options->staleness);
   if (!table) return EPACT_E_NOMEM;
   table->worker = worker;
+  epact_filter_init(&table->filter, options);
   code = await_answers(worker, options->name);
   if (code)
     epact_client_forget_last(client);
@@ -302,7 +310,7 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   uint64_t version = present ? master->version[at] + 1 : 1; /* 0: the copy is no copy */
   epact_cached *copy = &table->cached[index];
   bool staged = table->client->link[shard->rank].batches > 0; /* own batches that are not in the master copy */
-  bool logged = copy->logged || table->log.entries;
+  bool logged = copy->logged || table->log.entries || table->filter.rests;
   if (copy->valid_before && copy->version == version && !logged && !staged) {
     epact_table_renew(table, index, shard->minimum);
     return EPACT_OK;
@@ -376,7 +384,7 @@ static int fetch_remote(epact_worker *worker, epact_table *table, int64_t need, 
       }
       if (!count) continue;
       epact_section section = {
-        table->schema.id, table->schema.type, table->schema.cols, count, ids, NULL, NULL, NULL
+        .table = table->schema.id, .type = table->schema.type, .cols = table->schema.cols, .rows = count, .row = ids
       };
       code = epact_client_ask(client, s, EPACT_M_READ, table, need, &section);
       more = true;

@@ -19,8 +19,14 @@ local known = {
   rows = { "count" }, cols = { "count", required = true },
   type = { { "f32", "f64", "i32", "i64" }, "f64" },
   sparse = { "boolean", false }, sparse_updates = { "boolean", false },
-  changes = { "boolean", false }, staleness = { "staleness" },
+  changes = { "boolean", false }, staleness = { "staleness" }, filter = { "table" },
 }
+
+local filters = {
+  zero = { "boolean", false }, significance = { "positive" }, hold = { "count" },
+  precision = { { "f16", "bf16", "f32" } },
+}
+local precisions = { f16 = C.EPACT_AS_F16, bf16 = C.EPACT_AS_BF16, f32 = C.EPACT_AS_F32 }
 
 local shared_methods = {}
 
@@ -304,18 +310,21 @@ function Table.open(worker, name, given)
   local o = options.read(("table '%s'"):format(name), given, known)
   local open = worker.tables[name]
   local staleness = o.staleness or (open and open.staleness) or worker.staleness
+  local filter = options.read(("table '%s': filter"):format(name), o.filter or open and open.filter, filters)
   if worker.deterministic and staleness ~= 0 then
     core.fail("table '%s': a deterministic job needs staleness 0, got %s", name, options.show(staleness))
   end
   local raw = ffi.new("epact_table_options", { name = name, rows = o.rows or 0, cols = o.cols, type = types[o.type],
     sparse = o.sparse and 1 or 0, sparse_updates = o.sparse_updates and 1 or 0, changes = o.changes and 1 or 0,
-    staleness = staleness == math.huge and async or staleness })
+    staleness = staleness == math.huge and async or staleness, zero = filter.zero and 1 or 0,
+    precision = precisions[filter.precision] or C.EPACT_AS_TYPE, significance = filter.significance or 0,
+    hold = filter.hold or 0 })
   local handle = ffi.new "epact_table *[1]"
   check(C.epact_table_open(worker.handle, raw, handle), "table")
   local kind = element[o.type]
   return setmetatable({
     handle = handle[0], worker = worker, name = name, rows = o.rows, cols = o.cols, type = o.type,
-    sparse = o.sparse, staleness = staleness, element = kind,
+    sparse = o.sparse, staleness = staleness, filter = filter, element = kind,
     like = shape_of(ffi.new(kind .. "[1]")),
     array = ffi.typeof(kind .. "[?]"), pointer = ffi.typeof("const " .. kind .. " *"),
   }, classes[o.sparse and "sparse" or o.type])

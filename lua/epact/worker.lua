@@ -22,7 +22,20 @@ local class = { __index = methods }
 -- @tparam string name
 -- @tparam table given `cols` (required), `rows` (default: any id), `type` ("f64", "f32", "i32", "i64"), `sparse`
 -- (rows stored by their non-zero cells), `sparse_updates` (increments logged cell by cell), `changes` (increments
--- can be read as changes), `staleness` (0: BSP, math.huge: Async; default: the job's)
+-- can be read as changes), `staleness` (0: BSP, math.huge: Async; default: the job's), `filter`: what a clock
+-- publishes of the increments, a table of
+--
+-- - `zero` (true: rows and cells that are zero are not sent);
+-- - `precision` ("f16", "bf16", of an f64 table also "f32": values are sent rounded to it);
+-- - `significance` (a fraction: an increment at most that much of the value in the worker's copy waits; of a row with
+--   dense updates, the largest magnitudes are compared) for at most `hold` clocks (the same for all workers; default:
+--   half the staleness, rounded up; Async: 8).
+--
+-- What is not sent stays with the worker, whose own reads have it, and is added to what it sends later; a barrier, a
+-- clock whose end is in a snapshot or journal, and the end of the function send all of it, exactly. The promise of the
+-- table's staleness s holds for what waits, because reads wait for others as those of a table with staleness s - hold;
+-- what rounding leaves (half a unit in the last place of what was sent) others see at a barrier at the latest. Costs up
+-- to the bytes of a cell for each dense cell incremented since the last barrier, 64 for each sparse one.
 -- @treturn epact.table
 function methods:table(name, given)
   local table = Table.open(self, name, given)

@@ -44,7 +44,7 @@ static void many_changes(void)
   int64_t one = 1, sum = 0;
   static const uint32_t start[] = { 0, 1 }, col[] = { 3 };
   epact_table *table = open_actor(&a, &t, 2, &sparse, "sparse");
-  epact_section section = { epact_table_id("sparse"), EPACT_I64, 100, 1, row_4, start, col, &one };
+  epact_section section = { epact_table_id("sparse"), EPACT_I64, 100, 1, row_4, start, col, &one, 0 };
   for (int64_t clock = 0; clock < CLOCKS; clock++) publish(&t, 1, clock, 1, &section);
   epact_shard_table *master = epact_shard_find_table(&t.shard, section.table);
   EXPECT(master->feed_count == CLOCKS, "the feed is kept");
@@ -68,7 +68,7 @@ static void answer_older_than_acknowledged(void)
   actor a;
   epact_table *table = open_actor(&a, &t, 1, &dense, "dense");
   static const int64_t zero[] = { 0, 0 };
-  epact_section ids = { table->schema.id, EPACT_I64, 2, 1, row_4, NULL, NULL, NULL }, old = ids;
+  epact_section ids = { table->schema.id, EPACT_I64, 2, 1, row_4, NULL, NULL, NULL, 0 }, old = ids;
   old.value = zero;
   EXPECT(!epact_table_inc(table, 4, 0, 5) && !epact_client_clock(&a.client, false), "publishes");
   EXPECT(!epact_client_unacknowledged(&a.client), "and is acknowledged");
@@ -126,14 +126,15 @@ static void lying_shard(void)
   epact_table *table = open_actor(&a, &t, 1, &sparse, "sparse");
   static const uint32_t start[] = { 0, 1 }, col[] = { 100 };
   static const int64_t far[] = { INT64_C(1) << 53 };
-  epact_section rows = { table->schema.id, EPACT_I64, 100, 1, row_4, start, col, one_two }, bad[5];
-  for (int i = 0; i < 5; i++) bad[i] = rows;
+  epact_section rows = { table->schema.id, EPACT_I64, 100, 1, row_4, start, col, one_two, 0 }, bad[6];
+  for (int i = 0; i < 6; i++) bad[i] = rows;
   bad[1].type = EPACT_F64;
   bad[2].cols = 99;
   bad[3].start = NULL;
   bad[4].row = far;
-  for (int i = 0; i < 10; i++) {
-    bool feed = i >= 5;
+  bad[5].encoding = EPACT_AS_F16;
+  for (int i = 0; i < 12; i++) {
+    bool feed = i >= 6;
     a.late = true;
     EXPECT(!epact_client_ask(&a.client, 0, feed ? EPACT_M_CHANGES : EPACT_M_READ, table, 0, feed ? NULL : &rows),
            "asks");
@@ -141,7 +142,7 @@ static void lying_shard(void)
                           .table = rows.table,
                           .request = a.client.request,
                           .sections = 1,
-                          .section = &bad[i % 5],
+                          .section = &bad[i % 6],
                           .text = "" };
     EXPECT(epact_client_step(&a.client, &lie) == EPACT_E_PROTO && !table->changed_count, "lie %d is refused", i);
   }
@@ -158,7 +159,7 @@ static void empty_answer(void)
   epact_table *table = open_actor(&a, &t, 2, &schema, "updates");
   a.late = true;
   EXPECT(!epact_table_inc(table, 4, 0, 5) && !epact_client_clock(&a.client, false), "publishes");
-  epact_section none = { table->schema.id, EPACT_I64, 2, 0, NULL, NULL, NULL, NULL };
+  epact_section none = { table->schema.id, EPACT_I64, 2, 0, NULL, NULL, NULL, NULL, 0 };
   EXPECT(!epact_client_ask(&a.client, 0, EPACT_M_READ, table, 0, &none), "asks for nothing");
   epact_message empty = { .kind = EPACT_M_ROWS,
                           .table = none.table,

@@ -75,6 +75,7 @@ typedef struct {
 typedef struct {
   char name[24];
   epact_schema schema;
+  epact_table_options filter; /* what all workers do with their increments */
 } table_plan;
 
 typedef enum {

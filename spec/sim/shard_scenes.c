@@ -59,7 +59,7 @@ static void whole_or_not_at_all(void)
   static const uint32_t col[] = { 5, 6 }, wide_col[] = { 5, 100 }, same_col[] = { 5, 5 };
   open_stage(&t, 2, false);
   create_tables(&t);
-  epact_section cells = { sparse.id, EPACT_I64, 100, 2, one_two, start, col, one_two }, batch[2] = { dense_row() };
+  epact_section cells = { sparse.id, EPACT_I64, 100, 2, one_two, start, col, one_two, 0 }, batch[2] = { dense_row() };
   struct {
     const char *what;
     int code;
@@ -103,10 +103,46 @@ static void only_finite_numbers(void)
   epact_schema schema = { .id = epact_table_id("f"), .type = EPACT_F64, .rows = 10, .cols = 2 };
   say(&t, (epact_message){ .kind = EPACT_M_CREATE, .schema = &schema, .text = "f" });
   double value[] = { 1, NAN };
-  epact_section section = { schema.id, EPACT_F64, 2, 1, row_4, NULL, NULL, value };
+  epact_section section = { schema.id, EPACT_F64, 2, 1, row_4, NULL, NULL, value, 0 };
   const epact_message *answer = publish(&t, 0, 0, 1, &section);
   EXPECT(answer->code == EPACT_E_NONFINITE && strstr(answer->text, "row 4, column 1"), "refused with its place: %s",
          answer->text);
+  close_stage(&t);
+}
+
+/* Of encoded increments, too; an encoding that is none, or not of the type, is refused; cells come to dense rows. */
+static void encoded_increments(void)
+{
+  stage t;
+  open_stage(&t, 1, false);
+  epact_schema schema = { .id = epact_table_id("f"), .type = EPACT_F32, .rows = 10, .cols = 2 };
+  say(&t, (epact_message){ .kind = EPACT_M_CREATE, .schema = &schema, .text = "f" });
+  static const int64_t falling[] = { 7, 4 };
+  static const uint32_t start[] = { 0, 0, 2 }, col[] = { 0, 1 };
+  static const uint16_t f16[] = { 0x3c00, 0xc000 }, bf16[] = { 0x3f80, 0xc000 }, nan16[] = { 0x3c00, 0x7e00 },
+                        infinite[] = { 0x3f80, 0xff80 };
+  epact_section f16_row = { schema.id, EPACT_F32, 2, 1, row_4, NULL, NULL, f16, EPACT_AS_F16 }, bad = f16_row;
+  epact_section bf16_cells = { schema.id, EPACT_F32, 2, 2, falling, start, col, bf16, EPACT_AS_BF16 };
+  bad.value = nan16;
+  const epact_message *answer = publish(&t, 0, 0, 1, &bad);
+  EXPECT(answer->code == EPACT_E_NONFINITE && strstr(answer->text, "row 4, column 1 is nan"), "f16: %s", answer->text);
+  bad = bf16_cells;
+  bad.value = infinite;
+  answer = publish(&t, 0, 0, 1, &bad);
+  EXPECT(answer->code == EPACT_E_NONFINITE && strstr(answer->text, "row 4, column 1 is -inf"), "bf16: %s",
+         answer->text);
+  for (int i = 0; i < 3; i++) {
+    bad = f16_row;
+    bad.encoding = i == 0 ? EPACT_AS_F32 : i == 1 ? 4 : -1;
+    answer = publish(&t, 0, 0, 1, &bad);
+    EXPECT(answer->code == EPACT_E_PROTO && strstr(answer->text, "unknown encoding"), "encoding %d: %s", bad.encoding,
+           answer->text);
+  }
+  publish(&t, 0, 0, 1, &f16_row);
+  EXPECT(publish(&t, 0, 1, 1, &bf16_cells)->kind == EPACT_M_ACK, "is taken: %s", t.heard.last.text);
+  const epact_store *store = &epact_shard_find_table(&t.shard, schema.id)->store;
+  const float *row = epact_store_values(store, epact_store_find(store, 4));
+  EXPECT(row[0] == 2 && row[1] == -4, "and decoded: %g %g", row[0], row[1]);
   close_stage(&t);
 }
 
@@ -146,7 +182,7 @@ static void requests(void)
 {
   stage t;
   static const int64_t ids[] = { 4, 10 };
-  epact_section rows = { 0, EPACT_I64, 2, 1, ids, NULL, NULL, NULL };
+  epact_section rows = { 0, EPACT_I64, 2, 1, ids, NULL, NULL, NULL, 0 };
   open_stage(&t, 2, false);
   create_tables(&t);
   epact_message read = {
@@ -200,6 +236,7 @@ int main(void)
   nothing_after_the_last();
   whole_or_not_at_all();
   only_finite_numbers();
+  encoded_increments();
   given_up();
   same_name_other_shape();
   requests();

@@ -90,7 +90,7 @@ static const int64_t one_two[] = { 1, 2 };
 
 static inline epact_section dense_row(void)
 {
-  return (epact_section){ dense.id, EPACT_I64, 2, 1, row_4, NULL, NULL, one_two };
+  return (epact_section){ dense.id, EPACT_I64, 2, 1, row_4, NULL, NULL, one_two, 0 };
 }
 
 static inline const epact_message *publish(stage *t, int slot, int64_t clock, int sections,

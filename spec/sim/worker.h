@@ -114,7 +114,7 @@ static void ask_rows(sim_worker *w, const act *a)
       ids[count++] = pair_row(&table->schema, k, true);
     }
     if (!count) continue;
-    epact_section rows = { table->schema.id, table->schema.type, table->schema.cols, count, ids, NULL, NULL, NULL };
+    epact_section rows = { table->schema.id, table->schema.type, table->schema.cols, count, ids, NULL, NULL, NULL, 0 };
     if (epact_client_ask(&w->client, s, EPACT_M_READ, table, epact_table_need(table), &rows)) {
       violate(j, "read: %s", epact_error_message());
     }
@@ -249,6 +249,7 @@ static void publish(sim_worker *w, bool final)
 static void start_barrier(sim_worker *w)
 {
   epact_client *client = &w->client;
+  client->flush = true;
   publish(w, false);
   w->floor = client->clock;
   client->floor = w->job->plant == PLANT_FLOOR ? 0 : client->clock;
@@ -283,7 +284,10 @@ static void open_table(sim_worker *w, int t)
 {
   const table_plan *plan = &w->job->plan[t];
   w->table[t] = epact_client_open(&w->client, plan->name, &plan->schema, w->staleness[t]);
-  if (!w->table[t]) violate(w->job, "open: %s", epact_error_message());
+  if (w->table[t])
+    epact_filter_init(&w->table[t]->filter, &plan->filter);
+  else
+    violate(w->job, "open: %s", epact_error_message());
 }
 
 static const char *const act_name[] = { "open", "increment", "read", "changes", "clock", "barrier", "finish" };

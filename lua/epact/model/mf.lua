@@ -34,6 +34,7 @@ local known = {
   seed = { "integer" },
   on_divergence = { { "error", "keep" }, "error" },
   name = { "string", "mf" },          -- of its tables; a second model of the same job needs another
+  filter = { "table" },               -- of the items' increments (epact.worker: table)
   on_report = { "function" },         -- called by worker 0 with { epoch, train, test, step, seconds }
 }
 
@@ -91,7 +92,8 @@ end
 -- @tparam epact_ratings ratings
 -- @tparam ?table given `factors` (8; 0: biases alone), `lambda` (0.05), `step` (0.005), `decay` (0.95, of the step each
 -- epoch), `epochs` (30), `clocks` (an epoch, 16), `deviation` (of the factors at the start, 0.1), `test` (ratings),
--- `seed`, `on_divergence` ("error", "keep"), `name`, `on_report`
+-- `seed`, `on_divergence` ("error", "keep"), `name`, `filter` (of the items' increments, see `epact.worker:table`),
+-- `on_report`
 -- @treturn table `factors`, `first` and `last` (this worker's users), `low` and `high` (the range of the ratings),
 -- `options`, `status` ("MAXITER" or "DIVERGED"), `failure`, and on every worker `history`: a list of
 -- `{ epoch, train, test, step, seconds }` with the root mean squared errors, on the training ratings while they were
@@ -112,7 +114,8 @@ function mf.train(w, ratings, given)
   factors:draw(first, o.deviation, o.seed or w.seed)
 
   w:claim("mf.train", o.name)
-  local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32" })
+  local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32",
+    filter = o.filter })
   local errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 2 + w.workers, staleness = 0 })
   if w.id == 0 then items:inc_all(factors.item) end
   w:barrier()
