@@ -46,7 +46,7 @@ ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno
 TSAN_FLAGS := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 
 .PHONY: all deps demo test readme programs check-programs lint lint-lua lint-format lint-gcc lint-clang lint-tidy
-.PHONY: asan tsan bench doc install rock clean help
+.PHONY: asan tsan faults bench doc install rock clean help
 all: $(LIBRARY) ## build the library (default; V=1 shows the commands)
 
 $(LIBRARY): $(OBJECTS)
@@ -82,8 +82,10 @@ $(BUILD)/test/%: spec/%.c $(OBJECTS)
 	$(program)
 $(BUILD)/test/%: spec/sim/%.c $(OBJECTS)
 	$(program)
+$(BUILD)/test/%: spec/faults/%.c $(OBJECTS)
+	$(program)
 
--include $(OBJECTS:.o=.d) $(PROGRAMS:=.d)
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/test/*.d)
 
 deps: ## install the Debian packages that are missing (NEED="build test lint doc rock")
 	@.ci/deps $(NEED)
@@ -126,6 +128,11 @@ asan: ## C programs (leaks too) and specs under the address and undefined-behavi
 tsan: ## C programs under the thread sanitizer
 	@$(MAKE_IN) BUILD=build/tsan CFLAGS='$(TSAN_FLAGS)' \
 	  RUN='$(UNSHUFFLED) env TSAN_OPTIONS=halt_on_error=1:suppressions=.ci/tsan.supp' check-programs
+
+# A build in which the n-th malloc, write, send ... fails, and a program in which each of them does.
+faults: ## fail each allocation, send, write ... of some scenes once, under the address sanitizer
+	@$(MAKE_IN) BUILD=build/faults CFLAGS='$(ASAN_FLAGS) -DEPACT_FAULT' build/faults/test/faults
+	$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1 build/faults/test/faults $(SCENES)
 
 bench: all ## run the benchmarks one after another
 	@for script in $(sort $(wildcard spec/bench/*.lua)); do echo "== $$script"; luajit $$script; done

@@ -176,6 +176,7 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
     if (ready < 0) return ready;
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
+    if (net->failure) return net->failure;
     if (!letter) continue;
     int code = take_registration(net, letter, workers);
     epact_letter_free(letter);
@@ -282,6 +283,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     if (ready < 0) return ready;
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
+    if (net->failure) return net->failure;
     if (!letter) continue;
     epact_message_kind kind = letter->decoded.message.kind;
     bool from_root = letter->decoded.message.sender == 0 && epact_net_is_from(net, letter);

@@ -67,7 +67,7 @@ static int take_letter(epact_worker *worker, epact_letter *letter)
 static int check(epact_worker *worker)
 {
   epact_client *client = &worker->client;
-  if (EPACT_UNLIKELY(worker->failure)) return worker->failure;
+  if (EPACT_UNLIKELY(worker->failure)) return epact_fail(worker->failure, "%s", worker->failure_text);
   if (EPACT_UNLIKELY(client->refused_code)) {
     int code = epact_fail(client->refused_code, "%s", client->refused_text);
     if (client->refused_request) client->refused_code = 0; /* of a request, which has failed now */
