@@ -466,6 +466,7 @@ int epact_client_step(epact_client *client, const epact_message *message)
                                                                [EPACT_M_CHANGES] = EPACT_M_FEED,
                                                                [EPACT_M_WAIT] = EPACT_M_REACHED };
   if (message->kind != answer_of[link->asked.kind]) return epact_fail(EPACT_E_PROTO, "an answer of the wrong kind");
+  if (message->table != link->asked.table) return epact_fail(EPACT_E_PROTO, "an answer about another table");
   /* Rows from before batches that are acknowledged by now, and no longer here to be put on top. */
   if (message->kind == EPACT_M_ROWS && message->applied < link->acknowledged - 1)
     return ask_again(client, message->shard);
