@@ -316,6 +316,7 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   if (!code && staged) {
     code = epact_client_overlay(table, shard->rank, shard->slot[table->client->slot].applied, index, row);
     copy->version = 0; /* the sum is not the master's */
+    if (code) copy->valid_before = 0;
   }
   return code;
 }

@@ -7,7 +7,11 @@
 
 #include <pthread.h>
 
-enum { CLOCKS = 3, ROWS = 10, WORKERS = 2 };
+enum { CLOCKS = 3, ROWS = 10, WORKERS = 2, MORE_CELLS = 100 };
+
+/* An increment or a fetch that memory failed for has done nothing: the caller may free some and try again. */
+static bool try_again;
+#define TRY(call) (code = (call), code = try_again && code == EPACT_E_NOMEM ? (call) : code)
 
 typedef struct {
   epact_worker *worker;
@@ -18,7 +22,7 @@ static int open_tables(player *p)
 {
   static const epact_table_options
       dense = { .name = "dense", .rows = ROWS, .cols = 3, .type = EPACT_F64 },
-      sparse = { .name = "sparse", .cols = 100, .type = EPACT_I64, .sparse = true, .sparse_updates = true },
+      sparse = { .name = "sparse", .cols = 1000, .type = EPACT_I64, .sparse = true, .sparse_updates = true },
       cells = { .name = "cells", .rows = 50, .cols = 4, .type = EPACT_I32, .sparse_updates = true, .changes = true };
   int code = epact_table_open(p->worker, &dense, &p->dense);
   if (!code) code = epact_table_open(p->worker, &sparse, &p->sparse);
@@ -32,20 +36,23 @@ static int increment(player *p, int64_t clock)
   static const double ones[3] = { 1, 1, 1 };
   static const uint32_t row[] = { 0, 9 }, col[] = { 1, 3 };
   static const int32_t delta[] = { 1, 1 };
-  int code = epact_table_inc(p->dense, 0, 0, 1);
-  if (!code) code = epact_table_inc_row(p->dense, ROWS - 1, ones);
-  for (int i = 0; i < 20 && !code; i++) code = epact_table_inc(p->sparse, 7, i, 1);
-  if (!code) code = epact_table_inc(p->sparse, 1000000 + clock, 5, 1);
-  if (!code) code = epact_table_inc_many(p->cells, 2, row, col, delta);
+  int code = EPACT_OK;
+  TRY(epact_table_inc(p->dense, 0, 0, 1));
+  if (!code) TRY(epact_table_inc_row(p->dense, ROWS - 1, ones));
+  for (int i = 0; i < 20 && !code; i++) TRY(epact_table_inc(p->sparse, 7, i, 1));
+  if (!code) TRY(epact_table_inc(p->sparse, 1000000 + clock, 5, 1));
+  if (!code) TRY(epact_table_inc_many(p->cells, 2, row, col, delta));
   return code;
 }
 
-/* After `clocks` clocks of all workers. */
+/* After `clocks` clocks of all workers. An increment that was just made is read as well; the other worker's may be, too. */
 static int read_all(player *p, double clocks)
 {
   static const int64_t rows[] = { 7, 1000000, 5 };
-  int code = epact_table_fetch(p->dense, ROWS, NULL);
-  if (!code) code = epact_table_fetch(p->sparse, 3, rows);
+  int code = EPACT_OK;
+  for (int i = 0; i < MORE_CELLS && !code; i++) TRY(epact_table_inc(p->sparse, 7, 200 + i, 1));
+  if (!code) TRY(epact_table_fetch(p->dense, ROWS, NULL));
+  if (!code) TRY(epact_table_fetch(p->sparse, 3, rows));
   if (code) return code;
   const double *first = epact_table_get_f64(p->dense, 0), *last = epact_table_get_f64(p->dense, ROWS - 1);
   EXPECT(first && *first == WORKERS * clocks, "row 0 has %g at clock %g", first ? *first : -1, clocks);
@@ -53,6 +60,10 @@ static int read_all(player *p, double clocks)
   for (int64_t i = 0; i < 20; i++) {
     double cell = epact_table_cell(p->sparse, 7, i);
     EXPECT(cell == WORKERS * clocks, "cell %d has %g at clock %g", (int)i, cell, clocks);
+  }
+  for (int i = 0; i < MORE_CELLS; i++) {
+    double own = epact_table_cell(p->sparse, 7, 200 + i);
+    EXPECT(own >= 2 * clocks - 1 && own <= 2 * clocks, "its own increments are %g at clock %g", own, clocks);
   }
   return EPACT_OK;
 }
@@ -107,6 +118,14 @@ static int one_process(bool deterministic)
 static int in_any_order(void)
 {
   return one_process(false);
+}
+
+static int again(void)
+{
+  try_again = true;
+  int code = one_process(false);
+  try_again = false;
+  return code;
 }
 
 static int in_order(void)
@@ -177,10 +196,12 @@ static void play_jobs(void)
 {
   static const scene any_order = { "one process", in_any_order, NULL, 1, false },
                      deterministic = { "deterministic", in_order, NULL, 1, false },
+                     trying_again = { "one process tries again", again, NULL, 1, true },
                      registering = { "two processes begin", two_processes, NULL, 1, true },
-                     two = { "two processes", two_processes, NULL, 7, true };
+                     two = { "two processes", two_processes, NULL, 13, true };
   sweep(&any_order, EPACT_FAULT_MALLOC);
   sweep(&deterministic, EPACT_FAULT_MALLOC);
+  sweep(&trying_again, EPACT_FAULT_MALLOC);
   sweep(&registering, EPACT_FAULT_THREAD);
   sweep(&registering, EPACT_FAULT_OPEN);
   sweep(&two, EPACT_FAULT_SEND);
