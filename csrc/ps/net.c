@@ -244,8 +244,7 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->number = epact_calloc(size, sizeof *net->number);
   net->gone = epact_calloc(size, sizeof *net->gone);
   if (!net->context) return epact_net_fail("cannot make sockets for", options->root);
-  if (!net->gone || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number)
-    return EPACT_E_NOMEM;
+  if (!net->gone || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number) return EPACT_E_NOMEM;
   /* A DEALER, its monitor and the monitor's other end for every process. */
   int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
   if (sockets < need) zmq_ctx_set(net->context, ZMQ_MAX_SOCKETS, need);

@@ -142,6 +142,7 @@ void epact_net_call_off(epact_net *net)
 {
   char reason[512];
   int cause = epact_error_code();
+  if (!net->number) return; /* memory was short before anybody could be told anything */
   bool stranger = net->rank != 0 && net->number[0] == net->job; /* not told the members' numbers */
   if (stranger) return;
   snprintf(reason, sizeof reason, "%s", epact_error_message());
