@@ -194,7 +194,7 @@ void epact_fuzz_seed(const char *folder)
   epact_rng rng = epact_rng_stream(1, 0, 0);
   for (int i = 0; i < 4; i++) {
     uint8_t bytes[400];
-    char name[16];
+    char name[32];
     for (size_t k = 0; k < sizeof bytes; k++) bytes[k] = (uint8_t)epact_rng_below(&rng, 256);
     snprintf(name, sizeof name, "random-%d", i);
     epact_fuzz_write(folder, name, bytes, sizeof bytes);
