@@ -30,7 +30,8 @@ PROGRAM_LIBS := $(shell $(PKG_CONFIG) --libs luajit 2>/dev/null) $(LIBS)
 SOURCES := $(wildcard csrc/*/*.c)
 OBJECTS := $(SOURCES:csrc/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/cdef.o
 LIBRARY := $(BUILD)/epact/native.so
-PROGRAM_SOURCES := $(wildcard spec/*.c spec/sim/*.c)
+FUZZERS := $(notdir $(basename $(wildcard spec/fuzz/*.c)))
+PROGRAM_SOURCES := $(wildcard spec/*.c spec/sim/*.c spec/fuzz/*.c)
 PROGRAMS := $(addprefix $(BUILD)/test/,$(notdir $(PROGRAM_SOURCES:.c=)))
 LUA_FILES := $(shell find lua -name '*.lua')
 SCRIPTS := $(wildcard lua/epact/bin/*)
@@ -46,7 +47,7 @@ ASAN_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno
 TSAN_FLAGS := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 
 .PHONY: all deps demo test cluster readme programs check-programs lint lint-lua lint-format lint-gcc lint-clang lint-tidy
-.PHONY: asan tsan bench doc install rock clean help
+.PHONY: asan tsan fuzz faults bench doc install rock clean help
 all: $(LIBRARY) ## build the library (default; V=1 shows the commands)
 
 $(LIBRARY): $(OBJECTS)
@@ -82,8 +83,12 @@ $(BUILD)/test/%: spec/%.c $(OBJECTS)
 	$(program)
 $(BUILD)/test/%: spec/sim/%.c $(OBJECTS)
 	$(program)
+$(BUILD)/test/%: spec/faults/%.c $(OBJECTS)
+	$(program)
+$(BUILD)/test/%: spec/fuzz/%.c $(OBJECTS)
+	$(program)
 
--include $(OBJECTS:.o=.d) $(PROGRAMS:=.d)
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/test/*.d)
 
 deps: ## install the Debian packages that are missing (NEED="build test lint doc rock cluster")
 	@.ci/deps $(NEED)
@@ -124,13 +129,35 @@ tidy/%: %
 
 asan: ## C programs (leaks too) and specs under the address and undefined-behaviour sanitizers
 	@$(MAKE_IN) BUILD=build/asan CFLAGS='$(ASAN_FLAGS)' \
-	  RUN='$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1' all check-programs
+	  RUN='$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1' all check-programs
 	EPACT_BUILD=build/asan UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  LD_PRELOAD='$(call preload,asan ubsan)' $(UNSHUFFLED) $(BUSTED) --exclude-tags=readme,cluster $(SPEC)
 
 tsan: ## C programs under the thread sanitizer
 	@$(MAKE_IN) BUILD=build/tsan CFLAGS='$(TSAN_FLAGS)' \
 	  RUN='$(UNSHUFFLED) env TSAN_OPTIONS=halt_on_error=1:suppressions=.ci/tsan.supp' check-programs
+
+# Each harness of spec/fuzz with libFuzzer, FUZZ_SECONDS long; what it finds is left in build/fuzz.
+FUZZ_SECONDS ?= 600
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DEPACT_FUZZ
+FUZZ_OPTIONS := -timeout=10 -rss_limit_mb=2048 -max_len=4096 -verbosity=0 -print_final_stats=1
+FUZZ_ASAN := allocator_may_return_null=1:max_allocation_size_mb=256
+fuzz: ## fuzz the decoder, shard and client, and the readers of files (FUZZ_SECONDS=600 for each)
+	@.ci/deps build fuzz
+	@$(MAKE_IN) BUILD=build/fuzz CC=clang CFLAGS='$(FUZZ_FLAGS)' LDFLAGS=-fsanitize=fuzzer,address,undefined \
+	  $(FUZZERS:%=fuzz-%)
+fuzz-%: $(BUILD)/test/%
+	@mkdir -p $(BUILD)/corpus/$*
+	@echo "  FUZZ $* for $(FUZZ_SECONDS) s"
+	$(QUIET)ASAN_OPTIONS=$(FUZZ_ASAN) $(UNSHUFFLED) $< $(FUZZ_OPTIONS) -max_total_time=$(FUZZ_SECONDS) \
+	  -artifact_prefix=$(BUILD)/found-$*- $(BUILD)/corpus/$* spec/fuzz/corpus/$* >$(BUILD)/$*.log 2>&1 || \
+	  { grep -av '# Uses' $(BUILD)/$*.log | tail -n 60; exit 1; }
+	@sed -nE 's/^stat::number_of_executed_units: *([0-9]+)/  $*: \1 inputs, no finding/p' $(BUILD)/$*.log
+
+# A build in which the n-th malloc, write, send ... fails, and a program in which each of them does.
+faults: ## fail each allocation, send, write ... of some scenes once, under the address sanitizer
+	@$(MAKE_IN) BUILD=build/faults CFLAGS='$(ASAN_FLAGS) -DEPACT_FAULT' build/faults/test/faults
+	$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1 build/faults/test/faults $(SCENES)
 
 bench: all ## run the benchmarks one after another
 	@for script in $(sort $(wildcard spec/bench/*.lua)); do echo "== $$script"; luajit $$script; done

@@ -5,6 +5,7 @@
 #include "ps/wire.h"
 
 #include "base/internal.h"
+#include "sim/checksum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,12 +283,6 @@ static int decode_code(const char *frame, size_t bytes)
   return code;
 }
 
-static void repair(char *frame, size_t bytes)
-{
-  uint32_t crc = epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, bytes - 12);
-  memcpy(frame + 8, &crc, 4);
-}
-
 static const epact_message a_batch = { .kind = EPACT_M_BATCH,
                                        .shard = 2,
                                        .slot = 3,
@@ -340,12 +335,12 @@ static void damaged_frames(void)
   for (size_t length = 16; length < bytes; length++) { /* cut, with a checksum that fits */
     char kept[4];
     memcpy(kept, frame + 8, 4);
-    repair(frame, length);
+    checksum(frame, length);
     EXPECT(decode_code(frame, length), "cut to %zu bytes with a checksum", length);
     memcpy(frame + 8, kept, 4);
   }
   frame[4]++;
-  repair(frame, bytes);
+  checksum(frame, bytes);
   EXPECT(decode_code(frame, bytes) == EPACT_E_VERSION, "another version");
   free(frame);
 }

@@ -22,7 +22,8 @@ describe("the protocol under a virtual network", function()
     local output, code = run("simulator", "--seeds 400 --first 100000")
     assert.equal(0, code, output)
     assert.equal(400, number_before(output, "seeds"))
-    local least = { lost = 10000, repeated = 5000, reads = 10000, changes = 1000, barriers = 1000, cuts = 500, joined = 20 }
+    local least = { lost = 10000, repeated = 5000, reads = 10000, changes = 1000, barriers = 1000, cuts = 500,
+      joined = 20 }
     least["hostile frames"] = 10000
     for what, count in pairs(least) do assert.is_true(number_before(output, what) >= count, output) end
   end)
@@ -47,7 +48,8 @@ describe("a planted bug", function()
   local invariant_of = {
     ["need"] = "I2", ["stamp"] = "I2", ["early%-ack"] = "I1", ["forget"] = "I1", ["twice"] = "I%d", ["gap"] = "I%d",
     ["no%-overlay"] = "I3", ["overlay%-more"] = "I3", ["old%-answer"] = "I%d", ["floor"] = "I2", ["feed%-skip"] = "I%d",
-    ["feed%-repeat"] = "I%d", ["torn"] = "I%d", ["final"] = "I%d", ["unordered"] = "I2", ["order"] = "determinism", ["cut"] = "I6", ["join"] = "I%d",
+    ["feed%-repeat"] = "I%d", ["torn"] = "I%d", ["final"] = "I%d", ["unordered"] = "I2", ["order"] = "determinism",
+    ["cut"] = "I6", ["join"] = "I%d",
     ["evict"] = "I%d",
   }
 

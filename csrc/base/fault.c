@@ -4,6 +4,7 @@
 #ifdef EPACT_FAULT
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static const struct {
 
 /* Threads race for the n-th call, as they do for memory; an order is given while no other thread runs. */
 static _Atomic int64_t counted[EPACT_FAULT_KINDS], from[EPACT_FAULT_KINDS], until[EPACT_FAULT_KINDS];
+static atomic_bool deadly;
 
 /* "KIND:N" or "KIND:N+"; anything else is told and orders nothing. */
 static void read_environment(void)
@@ -48,6 +50,12 @@ void epact_fault_at(epact_fault_kind kind, int64_t first, int64_t last)
   atomic_store(&until[kind], last);
 }
 
+void epact_fault_kill_at(epact_fault_kind kind, int64_t n)
+{
+  atomic_store(&deadly, true);
+  epact_fault_at(kind, n, n);
+}
+
 int64_t epact_fault_count(epact_fault_kind kind)
 {
   return atomic_load(&counted[kind]);
@@ -65,6 +73,7 @@ bool epact_fault(epact_fault_kind kind)
   int64_t call = atomic_fetch_add(&counted[kind], 1) + 1;
   int64_t first = atomic_load(&from[kind]);
   if (!first || call < first || call > atomic_load(&until[kind])) return false;
+  if (atomic_load(&deadly)) raise(SIGKILL);
   if (kinds[kind].error) errno = kinds[kind].error;
   return true;
 }

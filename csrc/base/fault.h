@@ -8,10 +8,12 @@
 #ifndef EPACT_BASE_FAULT_H
 #define EPACT_BASE_FAULT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
 typedef enum {
@@ -22,14 +24,16 @@ typedef enum {
   EPACT_FAULT_SHORT,  /* no error: a read or a write of about half of its bytes */
   EPACT_FAULT_FSYNC,  /* EIO; fdatasync and the fsync of a folder count too */
   EPACT_FAULT_RENAME, /* EACCES */
-  EPACT_FAULT_OPEN,   /* EMFILE; fopen and pipe count too */
-  EPACT_FAULT_THREAD, /* EAGAIN, returned: pthread_create does not set errno */
+  EPACT_FAULT_OPEN,   /* EMFILE; pipes count too */
+  EPACT_FAULT_THREAD, /* EAGAIN */
   EPACT_FAULT_KINDS
 } epact_fault_kind;
 
 #ifdef EPACT_FAULT
 /** From now on, calls number `first` .. `last` of this kind fail, counted from 1; 0, 0 ends it. */
 void epact_fault_at(epact_fault_kind kind, int64_t first, int64_t last);
+/** As epact_fault_at, but the process is killed (SIGKILL) instead of call number `n`: a crash, or the power. */
+void epact_fault_kill_at(epact_fault_kind kind, int64_t n);
 /** Calls of this kind since the last epact_fault_at of it (or since the start). */
 int64_t epact_fault_count(epact_fault_kind kind);
 /** "malloc" for EPACT_FAULT_MALLOC, and so on. */
@@ -79,6 +83,12 @@ static inline int epact_fdatasync(int descriptor)
 static inline int epact_rename(const char *from, const char *to)
 {
   return epact_fault(EPACT_FAULT_RENAME) ? -1 : rename(from, to);
+}
+
+/* 0, or the number of an error. */
+static inline int epact_thread_create(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+  return epact_fault(EPACT_FAULT_THREAD) ? EAGAIN : pthread_create(thread, NULL, run, argument);
 }
 
 #endif

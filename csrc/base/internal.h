@@ -26,10 +26,11 @@ int epact_fail_memory(const char *what, size_t bytes) __attribute__((cold));
  * (may be NULL) on it. 64-byte aligned. NULL when memory is short, with the sentence left. */
 void *epact_object_new(size_t bytes, void (*destroy)(void *object));
 
-/* malloc's family behind one door, so that a fault build can fail the n-th call. All leave a
+/* malloc's family behind one door, so that a fault build can fail the n-th call (fault.h). All leave a
  * sentence when they return NULL. Free with free(). */
 void *epact_malloc(size_t bytes);
 void *epact_calloc(size_t count, size_t bytes);
+char *epact_strdup(const char *text);
 /** *pointer grows to `count` elements of `bytes`; on failure it is left as it was. */
 int epact_grow(void *pointer, size_t count, size_t bytes);
 /** Zeroed and 64-byte aligned. */

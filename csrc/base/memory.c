@@ -1,6 +1,8 @@
 /* Allocation behind one door, and reference-counted objects that several Lua states may hold. */
 #include "internal.h"
 
+#include "fault.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +16,23 @@ typedef struct {
 
 void *epact_malloc(size_t bytes)
 {
-  void *memory = malloc(bytes ? bytes : 1);
+  void *memory = epact_fault(EPACT_FAULT_MALLOC) ? NULL : malloc(bytes ? bytes : 1);
   if (!memory) epact_fail_memory("a buffer", bytes);
   return memory;
 }
 
 void *epact_calloc(size_t count, size_t bytes)
 {
-  void *memory = calloc(count ? count : 1, bytes ? bytes : 1);
+  void *memory = epact_fault(EPACT_FAULT_MALLOC) ? NULL : calloc(count ? count : 1, bytes ? bytes : 1);
   if (!memory) epact_fail_memory("a buffer", count * bytes);
   return memory;
+}
+
+char *epact_strdup(const char *text)
+{
+  size_t bytes = strlen(text) + 1;
+  char *copy = epact_malloc(bytes);
+  return copy ? memcpy(copy, text, bytes) : NULL;
 }
 
 int epact_grow(void *pointer, size_t count, size_t bytes)
@@ -32,7 +41,7 @@ int epact_grow(void *pointer, size_t count, size_t bytes)
   size_t total;
   memcpy(&old, pointer, sizeof old);
   if (__builtin_mul_overflow(count, bytes, &total)) return epact_fail_memory("a buffer", SIZE_MAX);
-  grown = realloc(old, total ? total : 1);
+  grown = epact_fault(EPACT_FAULT_MALLOC) ? NULL : realloc(old, total ? total : 1);
   if (!grown) return epact_fail_memory("a buffer", total);
   memcpy(pointer, &grown, sizeof grown);
   return EPACT_OK;
@@ -42,7 +51,8 @@ void *epact_aligned_calloc(size_t bytes)
 {
   void *memory;
   size_t padded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  if (padded < bytes || posix_memalign(&memory, ALIGNMENT, padded ? padded : ALIGNMENT)) {
+  if (padded < bytes || epact_fault(EPACT_FAULT_MALLOC) ||
+      posix_memalign(&memory, ALIGNMENT, padded ? padded : ALIGNMENT)) {
     epact_fail_memory("a buffer", bytes);
     return NULL;
   }

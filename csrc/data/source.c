@@ -1,6 +1,8 @@
 /* Bytes of a file, inflated when they are gzip's, cut into chunks of whole lines. */
 #include "source.h"
 
+#include "../base/fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -30,7 +32,7 @@ static ssize_t read_raw(const epact_source *source, void *memory, size_t bytes)
 {
   ssize_t got;
   do {
-    got = read(source->descriptor, memory, bytes);
+    got = epact_read(source->descriptor, memory, bytes);
   } while (got < 0 && errno == EINTR);
   return got < 0 ? fail_system(source, "read") : got;
 }
@@ -78,6 +80,18 @@ static ssize_t read_bytes(epact_source *source, char *memory, size_t bytes)
   return source->gunzip ? read_gunzip(source, memory, bytes) : read_raw(source, memory, bytes);
 }
 
+static void *allocate(void *opaque, unsigned count, unsigned bytes)
+{
+  (void)opaque;
+  return epact_malloc((size_t)count * bytes);
+}
+
+static void deallocate(void *opaque, void *memory)
+{
+  (void)opaque;
+  free(memory);
+}
+
 /* The first bytes tell: gzip's magic number is no text. */
 static int start_gunzip(epact_source *source, const char *bytes, size_t count)
 {
@@ -87,6 +101,8 @@ static int start_gunzip(epact_source *source, const char *bytes, size_t count)
   memcpy(gunzip->packed, bytes, count);
   gunzip->stream.next_in = gunzip->packed;
   gunzip->stream.avail_in = (unsigned)count;
+  gunzip->stream.zalloc = allocate;
+  gunzip->stream.zfree = deallocate;
   int result = inflateInit2(&gunzip->stream, 15 + 16); /* the largest window; gzip headers only */
   return result == Z_OK ? EPACT_OK : fail_gunzip(source, result);
 }
@@ -121,7 +137,7 @@ int epact_source_open(epact_source *source, const char *path, size_t longest_lin
   source->path = path;
   source->line = 1;
   source->longest_line = longest_line;
-  source->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  source->descriptor = epact_open(path, O_RDONLY | O_CLOEXEC, 0);
   if (source->descriptor < 0) return fail_system(source, "open");
   int code = start(source);
   if (code) epact_source_close(source);

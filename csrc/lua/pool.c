@@ -1,6 +1,7 @@
 /* Threads with a Lua state each. A state is made, used and closed by its own thread. */
 #include "pool.h"
 
+#include "../base/fault.h"
 #include "../base/internal.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ static int open_state(lua_State *L)
 
 static void keep_outcome(pool_thread *self, const char *data, size_t bytes, bool failed)
 {
-  char *copy = malloc(bytes + 1);
+  char *copy = epact_malloc(bytes + 1);
   free(self->outcome);
   self->failed = failed || !copy;
   self->outcome = copy;
@@ -135,7 +136,7 @@ static int start_thread(pool_thread *self)
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&self->thread, NULL, thread_main, self);
+  int error = epact_thread_create(&self->thread, thread_main, self);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start a worker thread: %s", strerror(error));
   self->started = true;
@@ -177,8 +178,8 @@ epact_pool *epact_pool_open(int workers, const char *path, const char *cpath)
   pthread_cond_init(&pool->changed, &attributes);
   pthread_condattr_destroy(&attributes);
   pthread_mutex_init(&pool->lock, NULL);
-  pool->path = strdup(path);
-  pool->cpath = strdup(cpath);
+  pool->path = epact_strdup(path);
+  pool->cpath = epact_strdup(cpath);
   pool->thread = epact_calloc((size_t)workers, sizeof *pool->thread);
   int code = pool->path && pool->cpath && pool->thread ? EPACT_OK : epact_fail_memory("a pool", sizeof *pool);
   for (int i = 0; i < workers && !code; i++) {

@@ -79,14 +79,14 @@ static int overlay_log(epact_table *table, uint32_t index, int64_t row)
 int epact_table_install(epact_table *table, uint32_t index, int64_t row, const void *values,
                         const epact_sparse_row *cells, int64_t stamp, uint64_t version)
 {
+  table->cached[index].valid_before = 0; /* until it is whole */
   if (values) memcpy(epact_store_values(&table->cache, index), values, table->cache.row_bytes);
-  if (cells) {
-    int code = epact_sparse_row_copy(&table->cache.cells[index], cells, table->schema.type);
-    if (code) return code;
-  }
+  int code = cells ? epact_sparse_row_copy(&table->cache.cells[index], cells, table->schema.type) : EPACT_OK;
+  if (!code) code = overlay_log(table, index, row);
+  if (code) return code;
   table->cached[index].version = version;
   epact_table_renew(table, index, stamp);
-  return overlay_log(table, index, row);
+  return EPACT_OK;
 }
 
 void epact_table_drop_changes(epact_table *table)

@@ -369,6 +369,15 @@ int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_
   return code;
 }
 
+/* Copies that are not whole: they must be fetched again. */
+static void forget_copies(epact_table *table, const epact_section *rows)
+{
+  for (int64_t i = 0; i < rows->rows; i++) {
+    uint32_t index = epact_store_find(&table->cache, rows->row[i]);
+    if (index < table->cached_capacity) table->cached[index].valid_before = 0; /* NO_INDEX is more */
+  }
+}
+
 static int take_rows(epact_client *client, epact_link *link, const epact_message *message)
 {
   epact_table *table = find_table(client, message->table);
@@ -406,7 +415,10 @@ static int take_rows(epact_client *client, epact_link *link, const epact_message
   for (int i = 0; i < link->batches; i++) {
     if (link->batch[i].clock <= message->applied) continue;
     int code = overlay_batch(table, link->batch[i].batch, message->request);
-    if (code) return code;
+    if (code) {
+      forget_copies(table, rows);
+      return code;
+    }
   }
   return EPACT_OK;
 }
@@ -476,6 +488,7 @@ int epact_client_step(epact_client *client, const epact_message *message)
                                                                [EPACT_M_CHANGES] = EPACT_M_FEED,
                                                                [EPACT_M_WAIT] = EPACT_M_REACHED };
   if (message->kind != answer_of[link->asked.kind]) return epact_fail(EPACT_E_PROTO, "an answer of the wrong kind");
+  if (message->table != link->asked.table) return epact_fail(EPACT_E_PROTO, "an answer about another table");
   /* Rows from before batches that are acknowledged by now, and no longer here to be put on top. */
   if (message->kind == EPACT_M_ROWS && message->applied < link->acknowledged - 1)
     return ask_again(client, message->shard);

@@ -1,6 +1,8 @@
 /* Snapshots of a process: putting the parts together, the thread that writes them. */
 #include "keep.h"
 
+#include "../base/fault.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -513,8 +515,8 @@ int epact_keep_start(epact_keep *keep)
     keep->process->shard.keep = record;
     keep->process->shard.keeper = keep;
   }
-  if (pthread_create(&keep->thread, NULL, write_files, keep))
-    return epact_fail(EPACT_E_SYSTEM, "cannot start the thread that writes snapshots: %s", strerror(errno));
+  int error = epact_thread_create(&keep->thread, write_files, keep);
+  if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start the thread that writes snapshots: %s", strerror(error));
   keep->started = true;
   int code = is_new ? save_beginning(keep) : EPACT_OK;
   if (!code && is_new) code = await_beginning(keep);

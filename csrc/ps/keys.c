@@ -1,6 +1,7 @@
 /* Key files: making, reading, and the checks that keep a secret key secret. */
 #include "keys.h"
 
+#include "../base/fault.h"
 #include "../base/internal.h"
 #include "ps.h"
 
@@ -183,14 +184,14 @@ void epact_keys_free(epact_keys *keys)
 /* A file that must not be there yet. */
 static int write_new(const char *path, mode_t mode, const char *about, const char *key)
 {
-  int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  int descriptor = epact_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0) {
     if (errno == EEXIST) return epact_fail(EPACT_E_IO, "%s is there already and is not overwritten", path);
     return fail_io("write", path);
   }
   char text[LINE_BYTES];
   int length = snprintf(text, sizeof text, "# %s\n%s\n", about, key);
-  bool written = write(descriptor, text, (size_t)length) == length && !fsync(descriptor);
+  bool written = epact_write(descriptor, text, (size_t)length) == length && !epact_fsync(descriptor);
   explicit_bzero(text, sizeof text);
   int code = written ? EPACT_OK : fail_io("write", path);
   close(descriptor);

@@ -5,6 +5,7 @@
 
 #include "keep.h"
 
+#include "../base/fault.h"
 #include "../base/internal.h"
 
 #include <errno.h>
@@ -91,9 +92,9 @@ static int send_whole(epact_net *net, int rank, char *data, size_t bytes)
   zmq_msg_t message;
   if (zmq_msg_init_data(&message, data, bytes, free_data, NULL)) {
     free(data);
-    return EPACT_E_NOMEM;
+    return epact_fail_memory("a frame", bytes);
   }
-  while (zmq_msg_send(&message, net->dealer[rank], ZMQ_DONTWAIT) < 0) {
+  while (epact_fault(EPACT_FAULT_SEND) || zmq_msg_send(&message, net->dealer[rank], ZMQ_DONTWAIT) < 0) {
     if (zmq_errno() == EINTR) continue;
     zmq_msg_close(&message);
     return epact_net_fail("cannot send to", net->endpoint[rank]);
@@ -161,8 +162,8 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->assembly = epact_calloc(size, sizeof *net->assembly);
   net->number = epact_calloc(size, sizeof *net->number);
   net->gone = epact_calloc(size, sizeof *net->gone);
-  if (!net->gone || !net->context || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number ||
-      !net->assembly)
+  if (!net->context) return epact_net_fail("cannot make sockets for", options->root);
+  if (!net->gone || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number || !net->assembly)
     return EPACT_E_NOMEM;
   /* A DEALER, its monitor and the monitor's other end for every process. */
   int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
@@ -170,7 +171,8 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->number[0] = net->job;
   if (getrandom(&net->number[net->rank], sizeof *net->number, 0) != sizeof *net->number)
     return epact_fail(EPACT_E_SYSTEM, "cannot draw a number: %s", strerror(errno));
-  if (pipe(net->wake)) return epact_fail(EPACT_E_SYSTEM, "cannot open a pipe: %s", strerror(errno));
+  if (epact_fault(EPACT_FAULT_OPEN) || pipe(net->wake))
+    return epact_fail(EPACT_E_SYSTEM, "cannot open a pipe: %s", strerror(errno));
   for (int i = 0; i < 2; i++) fcntl(net->wake[i], F_SETFL, fcntl(net->wake[i], F_GETFL) | O_NONBLOCK);
   return EPACT_OK;
 }
@@ -289,12 +291,12 @@ static void *move_frames(void *argument)
     if (zmq_poll(item, 2, epact_liveness_tick(net)) < 0 && zmq_errno() != EINTR) break;
     for (epact_frame *next, *f = take_queue(net, &closing); f; f = next) {
       next = f->next;
-      if (send_bytes(net, f->rank, f->data, f->bytes))
-        epact_process_stop_here(net->process, epact_error_message(), false);
+      if (send_bytes(net, f->rank, f->data, f->bytes)) epact_process_stop(net->process, epact_error_message());
       free(f);
     }
     epact_letter *letter;
     for (int i = 0; i < 64 && (letter = epact_net_receive(net)); i++) take_frame(net, letter);
+    if (net->failure) epact_process_stop(net->process, "out of memory for a frame of another process");
   }
   return NULL;
 }
@@ -304,9 +306,8 @@ int epact_net_start(epact_net *net, epact_process *process, double lease)
   net->process = process;
   int code = epact_liveness_open(net, lease);
   if (code) return code;
-  if (pthread_create(&net->thread, NULL, move_frames, net)) {
-    return epact_fail(EPACT_E_SYSTEM, "cannot start the network thread: %s", strerror(errno));
-  }
+  int error = epact_thread_create(&net->thread, move_frames, net);
+  if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start the network thread: %s", strerror(error));
   net->started = true;
   return EPACT_OK;
 }
@@ -364,6 +365,11 @@ void epact_net_close(epact_net *net)
     pthread_mutex_unlock(&net->queue_lock);
     wake_up(net);
     pthread_join(net->thread, NULL);
+  }
+  for (epact_frame *next, *f = net->queue; f; f = next) { /* answers to what came while it was closing */
+    next = f->next;
+    free(f->data);
+    free(f);
   }
   epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);

@@ -76,6 +76,7 @@ struct epact_net {
   pthread_mutex_t queue_lock;
   epact_frame *queue, **queue_end;
   bool closing;
+  int failure; /* a frame was lost for want of memory */
   /* signs of life: net_liveness.c */
   struct epact_peer *peer; /* by rank */
   double lease, heartbeat; /* seconds */

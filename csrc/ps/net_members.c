@@ -18,7 +18,7 @@ static int give_up(epact_net *net, int rank, const char *reason)
 {
   if (net->gone[rank]) return EPACT_OK;
   net->gone[rank] = true;
-  net->peer[rank].reason = strdup(reason);
+  net->peer[rank].reason = epact_strdup(reason);
   epact_process_give_up(net->process, rank);
   return EPACT_OK;
 }

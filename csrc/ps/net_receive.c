@@ -98,6 +98,10 @@ epact_letter *epact_net_receive(epact_net *net)
     zmq_msg_close(&identity);
     zmq_msg_close(&body);
     if (!got || letter) return letter;
+    if (code == EPACT_E_NOMEM) { /* a frame of ours is lost: nobody must wait for it in vain */
+      net->failure = code;
+      return NULL;
+    }
     if (code != EPACT_E_AGAIN) refuse_frame(net, code);
   }
 }

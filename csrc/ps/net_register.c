@@ -142,7 +142,7 @@ void epact_net_call_off(epact_net *net)
 {
   char reason[512];
   int cause = epact_error_code();
-  if (!net->number) return;                                     /* not even prepared */
+  if (!net->number) return; /* memory was short before anybody could be told anything */
   bool stranger = net->rank != 0 && net->number[0] == net->job; /* not told the members' numbers */
   if (stranger) return;
   snprintf(reason, sizeof reason, "%s", epact_error_message());
@@ -177,6 +177,7 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
     if (ready < 0) return ready;
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
+    if (net->failure) return net->failure;
     if (!letter) continue;
     int code = take_registration(net, letter, workers);
     epact_letter_free(letter);
@@ -283,6 +284,7 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     if (ready < 0) return ready;
     if (!ready) continue;
     epact_letter *letter = epact_net_receive(net);
+    if (net->failure) return net->failure;
     if (!letter) continue;
     epact_message_kind kind = letter->decoded.message.kind;
     bool from_root = letter->decoded.message.sender == 0 && epact_net_is_from(net, letter);

@@ -4,6 +4,7 @@
  * before a key is looked at. */
 #include "net.h"
 
+#include "../base/fault.h"
 #include "../base/internal.h"
 
 #include <errno.h>
@@ -207,7 +208,7 @@ int epact_security_server(epact_net *net)
     if (!door->zap || zmq_bind(door->zap, "inproc://zeromq.zap.01"))
       code = epact_net_fail("cannot bind", "the authenticator");
   }
-  if (!code && (errno = pthread_create(&door->thread, NULL, keep_door, door)))
+  if (!code && (errno = epact_thread_create(&door->thread, keep_door, door)))
     code = epact_fail(EPACT_E_SYSTEM, "cannot start the authenticator's thread: %s", strerror(errno));
   if (!code) {
     net->door = door;

@@ -195,8 +195,11 @@ void epact_process_stop_here(epact_process *process, const char *reason, bool te
   pthread_mutex_lock(&process->stop_lock);
   bool first = !atomic_load(&process->stopped);
   if (first) {
-    process->reason = strdup(reason && *reason ? reason : "the job was stopped");
-    if (process->reason) atomic_store_explicit(&process->stopped, 1, memory_order_release);
+    reason = reason && *reason ? reason : "the job was stopped";
+    snprintf(process->short_reason, sizeof process->short_reason, "%s", reason);
+    process->reason = epact_strdup(reason);
+    if (!process->reason) process->reason = process->short_reason;
+    atomic_store_explicit(&process->stopped, 1, memory_order_release);
   }
   pthread_mutex_unlock(&process->stop_lock);
   if (!first) return;
@@ -271,7 +274,9 @@ static void worker_emit(void *context, const epact_message *message)
   epact_process *process = worker->process;
   int code = message->shard == process->rank ? epact_process_step(process, worker, message)
                                              : epact_net_send(process->net, message->shard, message);
-  if (code && !worker->failure) worker->failure = code;
+  if (!code || worker->failure) return;
+  worker->failure = code;
+  snprintf(worker->failure_text, sizeof worker->failure_text, "%s", epact_error_message());
 }
 
 /* ---- opening and closing ---- */
@@ -465,7 +470,7 @@ void epact_process_close(epact_process *process)
   pthread_mutex_destroy(&process->stop_lock);
   pthread_mutex_destroy(&process->shared_lock);
   pthread_cond_destroy(&process->advanced);
-  free(process->reason);
+  if (process->reason != process->short_reason) free(process->reason);
   free(process->slot_rank);
   free(process->admitted);
   free(process->worker);
@@ -485,7 +490,7 @@ static epact_shared_block *new_shared(const char *name, size_t bytes)
 {
   epact_shared_block *block = epact_calloc(1, sizeof *block);
   if (!block) return NULL;
-  block->name = strdup(name);
+  block->name = epact_strdup(name);
   block->bytes = bytes;
   block->memory = epact_block_new(bytes);
   if (block->name && block->memory) return block;

@@ -32,6 +32,7 @@ struct epact_worker {
   bool keeps_state, must_save;
   char *restored; /* its state in the snapshot this job began with */
   size_t restored_bytes;
+  char failure_text[256];
   pthread_mutex_t inbox_lock;
   pthread_cond_t inbox_filled;
   epact_letter *inbox, **inbox_end;
@@ -68,7 +69,8 @@ struct epact_process {
   _Atomic int64_t minimum; /* of the shard, for waiting without its lock */
 
   atomic_int stopped;
-  char *reason; /* set before `stopped` */
+  char *reason;           /* set before `stopped` */
+  char short_reason[128]; /* what is kept of it when memory is short */
   pthread_mutex_t stop_lock;
 
   pthread_mutex_t shared_lock;

@@ -155,8 +155,9 @@ static int unpack_header(const char *header, size_t length, uint64_t job, int64_
   msgpack_unpacked unpacked;
   msgpack_unpacked_init(&unpacked);
   size_t offset = 0;
-  bool good = msgpack_unpack_next(&unpacked, header, length, &offset) == MSGPACK_UNPACK_SUCCESS &&
-              unpacked.data.type == MSGPACK_OBJECT_ARRAY && unpacked.data.via.array.size == FIELDS;
+  msgpack_unpack_return unpacking = msgpack_unpack_next(&unpacked, header, length, &offset);
+  bool good = unpacking == MSGPACK_UNPACK_SUCCESS && unpacked.data.type == MSGPACK_OBJECT_ARRAY &&
+              unpacked.data.via.array.size == FIELDS;
   uint64_t frame_job = 0;
   for (int i = 0; good && i < FIELDS; i++) {
     const msgpack_object *object = &unpacked.data.via.array.ptr[i];
@@ -170,6 +171,7 @@ static int unpack_header(const char *header, size_t length, uint64_t job, int64_
       good = false;
   }
   msgpack_unpacked_destroy(&unpacked);
+  if (unpacking == MSGPACK_UNPACK_NOMEM_ERROR) return epact_fail_memory("a frame's header", length);
   if (!good) return epact_fail(EPACT_E_PROTO, "a frame's header is malformed");
   if (frame_job != job) {
     return epact_fail(EPACT_E_JOB, "a frame of job %016" PRIx64 " came to job %016" PRIx64, frame_job, job);

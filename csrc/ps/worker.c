@@ -67,7 +67,7 @@ static int take_letter(epact_worker *worker, epact_letter *letter)
 static int check(epact_worker *worker)
 {
   epact_client *client = &worker->client;
-  if (EPACT_UNLIKELY(worker->failure)) return worker->failure;
+  if (EPACT_UNLIKELY(worker->failure)) return epact_fail(worker->failure, "%s", worker->failure_text);
   if (EPACT_UNLIKELY(client->refused_code)) {
     int code = epact_fail(client->refused_code, "%s", client->refused_text);
     if (client->refused_request) client->refused_code = 0; /* of a request, which has failed now */
@@ -324,6 +324,7 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   if (!code && staged) {
     code = epact_client_overlay(table, shard->rank, shard->slot[table->client->slot].applied, index, row);
     copy->version = 0; /* the sum is not the master's */
+    if (code) copy->valid_before = 0;
   }
   return code;
 }

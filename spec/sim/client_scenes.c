@@ -150,6 +150,29 @@ static void lying_shard(void)
   close_stage(&t);
 }
 
+/* Changes of a table whose changes nobody asked for. */
+static void answer_about_another_table(void)
+{
+  stage t;
+  actor a;
+  epact_table *table = open_actor(&a, &t, 1, &sparse, "sparse"),
+              *other = epact_client_open(&a.client, "dense", &dense, 0);
+  epact_section section = dense_row();
+  a.late = true;
+  EXPECT(other && !epact_client_ask(&a.client, 0, EPACT_M_CHANGES, table, 0, NULL), "asks");
+  epact_message lie = { .kind = EPACT_M_FEED,
+                        .table = dense.id,
+                        .request = a.client.request,
+                        .cursor = 9,
+                        .sections = 1,
+                        .section = &section,
+                        .text = "" };
+  EXPECT(epact_client_step(&a.client, &lie) == EPACT_E_PROTO, "an answer about another table is refused");
+  EXPECT(!other->changed_count && !other->cursor[0], "and touches nothing");
+  epact_client_free(&a.client);
+  close_stage(&t);
+}
+
 /* An answer without rows, when the table's cache was never used. */
 static void empty_answer(void)
 {
@@ -181,6 +204,7 @@ int main(void)
   refusal_repeated();
   forgotten_table();
   lying_shard();
+  answer_about_another_table();
   empty_answer();
   return failures != 0;
 }

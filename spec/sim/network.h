@@ -3,6 +3,7 @@
 #ifndef EPACT_SPEC_SIM_NETWORK_H
 #define EPACT_SPEC_SIM_NETWORK_H
 
+#include "checksum.h"
 #include "job.h"
 
 /* ---- events: a binary heap by (time, order) ---- */
@@ -200,12 +201,6 @@ static void emit_from_shard(void *context, const epact_message *message)
 }
 
 /* ---- hostile frames ---- */
-
-static void checksum(char *frame, size_t bytes)
-{
-  uint32_t crc = epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, bytes - 12);
-  memcpy(frame + 8, &crc, 4);
-}
 
 /* Bits flipped, bytes overwritten, words set to extremes, the end cut off or extended; *bytes changes. */
 static char *mutate(epact_rng *rng, const char *frame, size_t *bytes)

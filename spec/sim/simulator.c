@@ -177,6 +177,13 @@ static bool keeps_changes(const job *j)
   return any;
 }
 
+/* Acknowledgements must not tell: both slots are about to have the same clock applied, and go on after it. */
+static bool may_be_swapped(const epact_slot *a, const epact_slot *b)
+{
+  return a->applied == b->applied && a->told == b->told && a->staged_count == 1 && b->staged_count == 1 &&
+         a->staged[0].clock == b->staged[0].clock && !a->staged[0].final && !b->staged[0].final;
+}
+
 static void swap_slots(epact_shard *shard)
 {
   epact_slot first = shard->slot[0];
@@ -201,7 +208,7 @@ static void deliver_to_shard(job *j, epact_message *m)
   epact_section torn;
   plant_at_shard(j, m, &torn);
   bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
-              chance(&j->network, 0.5);
+              may_be_swapped(&j->shard[m->shard].slot[0], &j->shard[m->shard].slot[1]) && chance(&j->network, 0.5);
   epact_shard *shard = &j->shard[m->shard];
   bool early = j->plant == PLANT_CUT && m->kind == EPACT_M_BATCH && m->clock >= shard->cut;
   if (early) shard->cut = EPACT_FOREVER;
