@@ -374,12 +374,12 @@ void epact_net_close(epact_net *net)
   epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
   int linger = !net->started || stopped ? STOPPED_LINGER_MILLISECONDS : LINGER_MILLISECONDS;
-  for (int rank = 0; net->dealer && rank < net->size; rank++) {
+  for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
     if (!net->dealer[rank]) continue;
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
   }
-  for (int rank = 0; net->monitor && rank < net->size; rank++) {
+  for (int rank = 0; net->monitor && rank < net->capacity; rank++) {
     if (net->monitor[rank]) zmq_close(net->monitor[rank]);
   }
   if (net->router) zmq_close(net->router);

@@ -27,7 +27,7 @@ int epact_liveness_open(epact_net *net, double lease)
 
 void epact_liveness_close(epact_net *net)
 {
-  for (int rank = 0; net->peer && rank < net->size; rank++) free(net->peer[rank].reason);
+  for (int rank = 0; net->peer && rank < net->capacity; rank++) free(net->peer[rank].reason);
   free(net->peer);
   net->peer = NULL;
 }

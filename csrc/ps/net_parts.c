@@ -95,6 +95,6 @@ int epact_part_take(epact_net *net, const char *data, size_t bytes, const char *
 
 void epact_parts_close(epact_net *net)
 {
-  for (int rank = 0; net->assembly && rank < net->size; rank++) drop(&net->assembly[rank]);
+  for (int rank = 0; net->assembly && rank < net->capacity; rank++) drop(&net->assembly[rank]);
   free(net->assembly);
 }

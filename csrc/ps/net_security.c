@@ -200,7 +200,7 @@ int epact_security_server(epact_net *net)
   if (!door) return EPACT_E_NOMEM;
   door->net = net;
   int code = EPACT_OK;
-  door->monitor = open_monitor(net, net->router, net->size,
+  door->monitor = open_monitor(net, net->router, net->capacity,
                                ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
   if (!door->monitor) code = epact_net_fail("cannot watch", "the server's side");
   if (!code && net->keys) {
