@@ -425,10 +425,15 @@ static int check_workers(epact_keep *keep, const epact_process *process)
 {
   int states = 0;
   const epact_manifest *m = &keep->recovery.manifest;
-  if (m->slots == process->slots) return EPACT_OK;
+  bool whole = true; /* a process that was lost is not in it */
+  for (int rank = 0; rank < m->processes; rank++) whole = whole && m->part[rank].bytes;
+  if (m->slots == process->slots && whole) return EPACT_OK;
   const epact_part_reader reader = { NULL, count_states, &states, 0, m->slots };
   int code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
   if (code || !states) return code;
+  if (m->slots == process->slots)
+    return epact_fail(EPACT_E_SNAPSHOT,
+                      "a process was lost before this snapshot, which lacks the states of its workers");
   return epact_fail(EPACT_E_SNAPSHOT, "the snapshot has the states of %d workers, this job has %d workers", m->slots,
                     process->slots);
 }

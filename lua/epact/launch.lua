@@ -79,8 +79,9 @@ end
 --- Runs command lines as child processes, output prefixed by their rank.
 -- @tparam table commands list of lists of words; `remote = true` in one: its process is on another machine
 -- @tparam ?boolean again whether one that is lost ends the others at once, as they would be started again
+-- @tparam ?boolean keep_going whether the others are left alone when one fails, however long they take
 -- @treturn epact_launch_end how they ended
-function launch.run(commands, again)
+function launch.run(commands, again, keep_going)
   local words, remote = {}, ffi.new("uint8_t[?]", #commands)
   for i, command in ipairs(commands) do
     for _, word in ipairs(command) do words[#words + 1] = word end
@@ -90,7 +91,8 @@ function launch.run(commands, again)
   local pointers = ffi.new("const char *[?]", #words + 1)
   for i, word in ipairs(words) do pointers[i - 1] = word or nil end
   local raw = ffi.new("epact_launch_options",
-    { count = #commands, words = pointers, remote = remote, grace = 10, again = again and 1 or 0 })
+    { count = #commands, words = pointers, remote = remote, grace = keep_going and math.huge or 10,
+      again = again and 1 or 0 })
   local finish = ffi.new "epact_launch_end"
   core.check(C.epact_launch(raw, finish), "epact launch")
   return finish
@@ -143,12 +145,13 @@ end
 --- Runs a job to its end.
 -- @tparam table job `places` (the host of each process; `localhost` is this machine, without ssh), `root` (the
 -- address of rank 0), `script` (it and its arguments), `workers` (of each process), `ssh` (a command), `env` (names of
--- variables, or NAME=value), `restarts` (how often all are started again when one was lost)
+-- variables, or NAME=value), `restarts` (how often all are started again when one was lost), `keep_going` (one that
+-- fails does not end the others)
 -- @treturn number the worst exit status
 function launch.job(job)
   for attempt = 0, job.restarts do
     local left = job.restarts - attempt
-    local finish = launch.run(commands_of(job, attempt), job.restarts > 0)
+    local finish = launch.run(commands_of(job, attempt), job.restarts > 0, job.keep_going)
     remove_sockets(job)
     local lost = finish.lost ~= 0 and finish.interrupted == 0
     if not lost or left == 0 then
@@ -188,7 +191,8 @@ end
 -- @tparam table o `local` or `hosts`, `port`, `ssh`, `env`, `workers`, `restarts`, `rest` (the script)
 -- @treturn table for `launch.job`
 function launch.plan(o)
-  local job = { script = o.rest, workers = o.workers, ssh = o.ssh, env = o.env, restarts = o.restarts, places = {} }
+  local job = { script = o.rest, workers = o.workers, ssh = o.ssh, env = o.env, restarts = o.restarts,
+    keep_going = o.keep_going, places = {} }
   for _, name in ipairs(o.env) do
     if not name:find "^[%a_][%w_]*$" and not name:find "^[%a_][%w_]*=" then
       core.fail("--env must be a name or NAME=value, got %q", name)
