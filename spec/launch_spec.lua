@@ -49,6 +49,21 @@ describe("epact launch --local", function()
     assert.matches("%[1%] ended by signal 9", output)
   end)
 
+  it("gives the others as long as it is told when one has failed", function()
+    local text = [[
+      if os.getenv "EPACT_RANK" == "1" then os.exit(3) end
+      local C = require "epact.core".C
+      local begin = C.epact_now()
+      while C.epact_now() - begin < 1.5 do end
+      print "went on"]]
+    local output, code = run("launch --local 2 --grace inf " .. script(text))
+    assert.equal(3, code)
+    assert.matches("[0] went on", output, 1, true)
+    output, code = run("launch --local 2 --grace 0.2 " .. script(text))
+    assert.equal(3, code)
+    assert.not_matches("went on", output)
+  end)
+
   it("gives the workers to scripts that do not say how many", function()
     local output, code = run("launch --local 2 --workers 3 " .. script [[
       local pool = require "epact".start {}

@@ -79,9 +79,9 @@ end
 --- Runs command lines as child processes, output prefixed by their rank.
 -- @tparam table commands list of lists of words; `remote = true` in one: its process is on another machine
 -- @tparam ?boolean again whether one that is lost ends the others at once, as they would be started again
--- @tparam ?boolean keep_going whether the others are left alone when one fails, however long they take
+-- @tparam[opt=10] number grace seconds the others get to end by themselves when one has failed; math.huge: for ever
 -- @treturn epact_launch_end how they ended
-function launch.run(commands, again, keep_going)
+function launch.run(commands, again, grace)
   local words, remote = {}, ffi.new("uint8_t[?]", #commands)
   for i, command in ipairs(commands) do
     for _, word in ipairs(command) do words[#words + 1] = word end
@@ -91,7 +91,7 @@ function launch.run(commands, again, keep_going)
   local pointers = ffi.new("const char *[?]", #words + 1)
   for i, word in ipairs(words) do pointers[i - 1] = word or nil end
   local raw = ffi.new("epact_launch_options",
-    { count = #commands, words = pointers, remote = remote, grace = keep_going and math.huge or 10,
+    { count = #commands, words = pointers, remote = remote, grace = grace or 10,
       again = again and 1 or 0 })
   local finish = ffi.new "epact_launch_end"
   core.check(C.epact_launch(raw, finish), "epact launch")
@@ -145,13 +145,13 @@ end
 --- Runs a job to its end.
 -- @tparam table job `places` (the host of each process; `localhost` is this machine, without ssh), `root` (the
 -- address of rank 0), `script` (it and its arguments), `workers` (of each process), `ssh` (a command), `env` (names of
--- variables, or NAME=value), `restarts` (how often all are started again when one was lost), `keep_going` (one that
--- fails does not end the others)
+-- variables, or NAME=value), `restarts` (how often all are started again when one was lost), `grace` (seconds
+-- the others get when one has failed)
 -- @treturn number the worst exit status
 function launch.job(job)
   for attempt = 0, job.restarts do
     local left = job.restarts - attempt
-    local finish = launch.run(commands_of(job, attempt), job.restarts > 0, job.keep_going)
+    local finish = launch.run(commands_of(job, attempt), job.restarts > 0, job.grace)
     remove_sockets(job)
     local lost = finish.lost ~= 0 and finish.interrupted == 0
     if not lost or left == 0 then
@@ -192,7 +192,7 @@ end
 -- @treturn table for `launch.job`
 function launch.plan(o)
   local job = { script = o.rest, workers = o.workers, ssh = o.ssh, env = o.env, restarts = o.restarts,
-    keep_going = o.keep_going, places = {} }
+    grace = o.grace, places = {} }
   for _, name in ipairs(o.env) do
     if not name:find "^[%a_][%w_]*$" and not name:find "^[%a_][%w_]*=" then
       core.fail("--env must be a name or NAME=value, got %q", name)

@@ -47,6 +47,7 @@ function accept.fraction(v) return accept.number(v) and v >= 0 and v <= 1 end
 function accept.integer(v) return accept.number(v) and v % 1 == 0 and v >= -2 ^ 53 and v <= 2 ^ 53 end
 function accept.count(v) return accept.integer(v) and v >= 1 end
 function accept.index(v) return accept.integer(v) and v >= 0 end
+function accept.seconds(v) return accept.number(v) and v > 0 end
 function accept.resume(v) return type(v) == "boolean" or v == "if any" or accept.index(v) end
 function accept.staleness(v) return v == math.huge or accept.index(v) end
 accept["function"] = function(v) return type(v) == "function" end
@@ -59,7 +60,7 @@ local description = {
   positive = "a positive number", non_negative = "a number >= 0", fraction = "a number in [0, 1]",
   integer = "an integer", count = "an integer >= 1", index = "an integer >= 0",
   staleness = "an integer >= 0 or math.huge", resume = 'true, false, "if any" or the clock of a snapshot',
-  any = "anything",
+  seconds = "a number > 0 or inf", any = "anything",
 }
 
 local function describe(kind)
