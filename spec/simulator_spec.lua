@@ -25,6 +25,8 @@ describe("the protocol under a virtual network", function()
     local least = { lost = 10000, repeated = 5000, reads = 10000, changes = 1000, barriers = 1000, cuts = 500,
       joined = 20 }
     least["hostile frames"] = 10000
+    least.crashes, least.resumed, least.torn = 100, 100, 30
+    least["journals written"], least["failures of a disk"], least["frames of earlier lives"] = 2000, 100, 300
     for what, count in pairs(least) do assert.is_true(number_before(output, what) >= count, output) end
   end)
 
@@ -49,8 +51,10 @@ describe("a planted bug", function()
     ["need"] = "I2", ["stamp"] = "I2", ["early%-ack"] = "I1", ["forget"] = "I1", ["twice"] = "I%d", ["gap"] = "I%d",
     ["no%-overlay"] = "I3", ["overlay%-more"] = "I3", ["old%-answer"] = "I%d", ["floor"] = "I2", ["feed%-skip"] = "I%d",
     ["feed%-repeat"] = "I%d", ["torn"] = "I%d", ["final"] = "I%d", ["unordered"] = "I2", ["order"] = "determinism",
-    ["cut"] = "I6", ["join"] = "I%d",
-    ["evict"] = "I%d",
+    ["cut"] = "I6", ["join"] = "I%d", ["evict"] = "I%d", ["sync"] = "I6", ["part"] = "I6", ["failed"] = "I6",
+    ["turn"] = "I6", ["late%-turn"] = "I6",
+    ["crc"] = "I6", ["clock"] = "I6", ["replay"] = "I6", ["state"] = "I6 state", ["remove"] = "I6", ["fence"] = "I%d",
+    ["life"] = "I6", ["no%-state"] = "I6 promise", ["early%-state"] = "I6 promise", ["finished"] = "I6 promise",
   }
 
   it("is told by each name the simulator knows", function()

@@ -53,10 +53,36 @@ static int take_over(epact_journal *journal, char *data, size_t bytes)
   return EPACT_OK;
 }
 
+/* Every file begins with a mark that tells the life. A later one makes those before it void. */
+static bool is_of_earlier_life(epact_journal *journal, const char *data, size_t bytes)
+{
+  uint32_t life = 0;
+  int32_t shards = 0;
+  epact_record_reader reader = epact_record_reader_of(data, bytes, journal->run);
+  const epact_message *m = &reader.decoded.message;
+  bool readable = epact_record_next(&reader) == 1;
+  if (readable && m->kind == EPACT_M_SYNCED) {
+    life = m->incarnation;
+    shards = (int32_t)(m->request & INT32_MAX);
+  }
+  epact_record_reader_close(&reader);
+  if (!readable || life <= journal->life) return readable && life < journal->life;
+  for (int f = 0; f < journal->files - 1; f++) journal->bytes[f] = 0;
+  journal->entries = 0;
+  journal->life = life;
+  journal->shards = shards;
+  return false;
+}
+
 int epact_journal_add(epact_journal *journal, char *data, size_t bytes, size_t *whole)
 {
   int code = take_over(journal, data, bytes), next;
   if (code) return code;
+  if (is_of_earlier_life(journal, data, bytes)) {
+    *whole = bytes;
+    journal->bytes[journal->files - 1] = 0;
+    return EPACT_OK;
+  }
   epact_record_reader reader = epact_record_reader_of(data, bytes, journal->run);
   const epact_message *m = &reader.decoded.message;
   while (!code && (next = epact_record_next(&reader)) != 0) {
@@ -103,7 +129,9 @@ static void sort_entries(epact_journal *journal)
 static int64_t last_batches(const epact_journal *journal, int shards, int slots, int64_t from, int64_t *last)
 {
   int64_t least = EPACT_FOREVER, most = from;
-  for (int slot = 0; slot < slots; slot++) last[slot] = from;
+  for (int slot = 0; slot < slots; slot++) {
+    last[slot] = journal->finished && journal->finished[slot] ? EPACT_FOREVER : from;
+  }
   for (int64_t i = 0, next; i < journal->entries; i = next) {
     const epact_journal_entry *e = &journal->entry[i];
     int found = 0;

@@ -2,6 +2,7 @@
 #include "keep.h"
 
 #include "../base/fault.h"
+#include "binder.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,20 +19,10 @@
 #define SLICE_SECONDS 0.1
 #define SETTLE_SECONDS 30.0 /* rank 0 waits for the last parts of the others, at most */
 
-/* A part that waits for its tables (the cut) or for the states of workers that have not come as far. */
-typedef struct assembly {
-  struct assembly *next;
-  int64_t clock;
-  bool cut, failed;
-  epact_records tables, states;
-} assembly;
-
-typedef enum { TASK_PART, TASK_JOURNAL, TASK_TURN, TASK_MESSAGE, TASK_LOSE } task_kind;
+/* Something to be written, or (a message of some kind) for the keeper to hear. */
 typedef struct task {
   struct task *next;
-  task_kind kind;
-  int64_t clock;
-  epact_records records;
+  epact_piece piece;
   epact_message message;
 } task;
 
@@ -48,13 +39,9 @@ struct epact_keep {
   pthread_cond_t filled, changed;
   task *queue, **queue_end;
   bool closing, busy;
-  assembly *assemblies;
-  int64_t *passed; /* by local worker */
-  epact_records log;
+  epact_binder binder;
   size_t log_writing; /* bytes of the journal that the thread has in hand */
   int32_t parts;      /* waiting to be written, or being written */
-  int64_t log_clock;  /* the log holds what is tagged < this, when it is written */
-  bool turned;        /* there is a file for the log */
   double settling;    /* since when rank 0 waits for the last parts; 0 not yet */
   _Atomic int64_t durable;
 };
@@ -62,134 +49,57 @@ struct epact_keep {
 /* ---- the queue ---- */
 
 /* The lock is held. */
-static void enqueue(epact_keep *keep, const task *given)
+static void enqueue(epact_keep *keep, task *given)
 {
   task *t = epact_malloc(sizeof *t);
   if (!t) {
     epact_process_stop(keep->process, epact_error_message());
+    epact_records_free(&given->piece.records);
     return;
   }
   *t = *given;
   t->next = NULL;
-  keep->parts += t->kind == TASK_PART;
+  keep->parts += !t->message.kind && t->piece.kind == EPACT_PIECE_PART;
   *keep->queue_end = t;
   keep->queue_end = &t->next;
   pthread_cond_broadcast(&keep->filled);
 }
 
-/* What is in the log becomes a task: the log so far is written before what comes next. */
-static void flush_log(epact_keep *keep)
+/* The lock is held. */
+static void put(void *context, const epact_piece *piece)
 {
-  int64_t minimum = atomic_load(&keep->process->minimum);
-  if (!keep->log.count || !keep->turned) return;
-  if (minimum > keep->log_clock) keep->log_clock = minimum;
-  enqueue(keep, &(task){ .kind = TASK_JOURNAL, .clock = keep->log_clock, .records = keep->log });
-  keep->log_writing += keep->log.bytes;
-  keep->log = (epact_records){ NULL, 0, 0, 0 };
-}
-
-/* ---- putting a part together (the lock is held) ---- */
-
-static assembly *assembly_of(epact_keep *keep, int64_t clock)
-{
-  assembly **at = &keep->assemblies;
-  while (*at && (*at)->clock < clock) at = &(*at)->next;
-  if (*at && (*at)->clock == clock) return *at;
-  assembly *a = epact_calloc(1, sizeof *a);
-  if (!a) return NULL;
-  a->clock = clock;
-  a->next = *at;
-  *at = a;
-  return a;
-}
-
-static void free_assembly(assembly *a)
-{
-  epact_records_free(&a->tables);
-  epact_records_free(&a->states);
-  free(a);
-}
-
-/* Tables, then states, then the end. */
-static int finish_part(epact_keep *keep, assembly *a)
-{
-  int code = epact_records_reserve(&a->tables, a->states.bytes);
-  if (code) return code;
-  if (a->states.bytes) memcpy(a->tables.data + a->tables.bytes, a->states.data, a->states.bytes);
-  a->tables.bytes += a->states.bytes;
-  a->tables.count += a->states.count;
-  return epact_part_end(&a->tables, keep->keeper.run);
-}
-
-static void say_not_made(const epact_keep *keep, int64_t clock)
-{
-  fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, clock,
-          epact_error_message());
-}
-
-/* Parts whose cut is taken and whose workers have all come as far, in the order of clocks. */
-static void hand_over(epact_keep *keep)
-{
-  bool serves = keep->process->serves; /* without a shard there is no cut to wait for */
-  while (keep->assemblies && (keep->assemblies->cut || !serves)) {
-    assembly *a = keep->assemblies;
-    for (int i = 0; i < keep->process->workers; i++) {
-      if (keep->passed[i] < a->clock) return;
-    }
-    keep->assemblies = a->next;
-    if (!serves) a->failed = epact_part_begin(&a->tables, &keep->process->shard, a->clock, keep->keeper.run) != 0;
-    if (!a->failed && finish_part(keep, a)) {
-      say_not_made(keep, a->clock);
-      a->failed = true;
-    }
-    if (a->failed) epact_records_free(&a->tables); /* an empty part is not written, but rank 0 must know */
-    enqueue(keep, &(task){ .kind = TASK_PART, .clock = a->clock, .records = a->tables });
-    a->tables = (epact_records){ NULL, 0, 0, 0 };
-    free_assembly(a);
+  epact_keep *keep = context;
+  task t = { .piece = *piece };
+  if (piece->kind == EPACT_PIECE_JOURNAL) keep->log_writing += piece->records.bytes;
+  if (piece->kind == EPACT_PIECE_PART && !piece->records.bytes) {
+    fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, piece->clock,
+            epact_error_message());
   }
+  enqueue(keep, &t);
 }
+
+/* ---- what the shard and the workers hand in ---- */
 
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard)
 {
   pthread_mutex_lock(&keep->lock);
-  assembly *a = assembly_of(keep, shard->minimum);
-  if (!a)
-    epact_process_stop(keep->process, epact_error_message());
-  else {
-    a->cut = true;
-    if (epact_part_begin(&a->tables, shard, shard->minimum, keep->keeper.run)) {
-      say_not_made(keep, shard->minimum);
-      a->failed = true;
-    }
-    if (keep->journal) {
-      flush_log(keep);
-      enqueue(keep, &(task){ .kind = TASK_TURN, .clock = shard->minimum });
-    }
-    hand_over(keep);
-  }
+  if (epact_binder_cut(&keep->binder, shard)) epact_process_stop(keep->process, epact_error_message());
   pthread_mutex_unlock(&keep->lock);
 }
 
-static bool is_cut(const epact_keep *keep, int64_t clock)
+void epact_keep_expect(epact_keep *keep, int local)
 {
-  return clock != EPACT_FOREVER && clock % keep->every == 0;
+  pthread_mutex_lock(&keep->lock);
+  if (epact_binder_expect(&keep->binder, local)) epact_process_stop(keep->process, epact_error_message());
+  pthread_cond_broadcast(&keep->filled);
+  pthread_mutex_unlock(&keep->lock);
 }
 
 int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes)
 {
-  int slot = keep->process->first_slot + local, code = EPACT_OK;
   pthread_mutex_lock(&keep->lock);
-  if (is_cut(keep, clock)) {
-    assembly *a = assembly_of(keep, clock);
-    code = a ? EPACT_OK : EPACT_E_NOMEM;
-    if (a && state) code = epact_part_state(&a->states, slot, clock, state, bytes, keep->keeper.run);
-  }
-  if (state && keep->journal && !code) {
-    code = epact_part_state(&keep->log, slot, clock, state, bytes, keep->keeper.run);
-    pthread_cond_broadcast(&keep->filled);
-  }
-  keep->passed[local] = clock;
-  hand_over(keep);
+  int code = epact_binder_pass(&keep->binder, local, clock, state, bytes);
+  pthread_cond_broadcast(&keep->filled);
   pthread_mutex_unlock(&keep->lock);
   return code;
 }
@@ -202,16 +112,15 @@ static void record(void *context, const epact_message *message)
   epact_keep *keep = context;
   const epact_shard *shard = &keep->process->shard;
   pthread_mutex_lock(&keep->lock);
-  if (epact_records_add(&keep->log, message, keep->keeper.run))
+  if (epact_binder_record(&keep->binder, message, shard->minimum))
     epact_process_stop(keep->process, epact_error_message());
-  keep->log_clock = shard->minimum; /* of before this batch: no more than what is in the log */
   pthread_cond_broadcast(&keep->filled);
   pthread_mutex_unlock(&keep->lock);
 }
 
 bool epact_keep_wants(epact_keep *keep, int64_t clock, bool keeps_state)
 {
-  return is_cut(keep, clock) || (keep->journal && keeps_state);
+  return epact_binder_is_cut(&keep->binder, clock) || (keep->journal && keeps_state);
 }
 
 int epact_keep_await_room(epact_keep *keep, double end)
@@ -227,7 +136,7 @@ int epact_keep_await_room(epact_keep *keep, double end)
 bool epact_keep_is_full(epact_keep *keep)
 {
   pthread_mutex_lock(&keep->lock);
-  bool full = keep->log.bytes + keep->log_writing > JOURNAL_LIMIT || keep->parts >= PARTS_LIMIT;
+  bool full = keep->binder.log.bytes + keep->log_writing > JOURNAL_LIMIT || keep->parts >= PARTS_LIMIT;
   pthread_mutex_unlock(&keep->lock);
   return full;
 }
@@ -248,7 +157,7 @@ static void emit(void *context, const epact_message *message)
 
 void epact_keep_take(epact_keep *keep, const epact_message *message)
 {
-  task t = { .kind = TASK_MESSAGE, .message = *message };
+  task t = { .message = *message };
   t.message.text = "";
   pthread_mutex_lock(&keep->lock);
   enqueue(keep, &t);
@@ -257,54 +166,40 @@ void epact_keep_take(epact_keep *keep, const epact_message *message)
 
 void epact_keep_lose(epact_keep *keep, int rank)
 {
+  task lost = { .message = { .kind = EPACT_M_GONE, .cursor = rank, .text = "" } };
   pthread_mutex_lock(&keep->lock);
-  enqueue(keep, &(task){ .kind = TASK_LOSE, .clock = rank });
+  enqueue(keep, &lost);
   pthread_mutex_unlock(&keep->lock);
 }
 
-static void write_part(epact_keep *keep, const task *t)
+static int hear(epact_keep *keep, const epact_message *message)
 {
-  static const char nothing[] = "there is no part";
-  if (!t->records.bytes) {
-    epact_message failed = {
-      .kind = EPACT_M_SAVED, .sender = keep->keeper.rank, .clock = t->clock, .code = EPACT_E_NOMEM, .text = nothing
-    };
-    emit(keep, &failed);
-    return;
-  }
-  int code = epact_keeper_save(&keep->keeper, t->clock, &t->records);
-  if (!code) return;
-  say_not_made(keep, t->clock);
-  if (t->clock == keep->begins) epact_process_stop(keep->process, epact_error_message());
+  int code = epact_keeper_step(&keep->keeper, message);
+  atomic_store(&keep->durable, keep->keeper.durable);
+  if (code != EPACT_E_PROTO) return code;
+  fprintf(stderr, "epact: rank %d refused a message: %s\n", keep->keeper.rank, epact_error_message());
+  return EPACT_OK;
 }
 
-static void run_task(epact_keep *keep, task *t)
+static void run_task(epact_keep *keep, const task *t)
 {
-  int code = EPACT_OK;
-  switch (t->kind) {
-  case TASK_PART:
-    write_part(keep, t);
-    break;
-  case TASK_TURN:
-    code = epact_keeper_turn(&keep->keeper, t->clock);
-    break;
-  case TASK_JOURNAL:
-    code = epact_keeper_append(&keep->keeper, &t->records, t->clock);
-    break;
-  case TASK_LOSE:
-    epact_keeper_lose(&keep->keeper, (int)t->clock);
-    break;
-  case TASK_MESSAGE:
-    code = epact_keeper_step(&keep->keeper, &t->message);
-    atomic_store(&keep->durable, keep->keeper.durable);
-    break;
+  int64_t failures = keep->keeper.failures;
+  int code = t->message.kind ? hear(keep, &t->message) : epact_keeper_write(&keep->keeper, &t->piece);
+  if (!t->message.kind && t->piece.kind == EPACT_PIECE_PART && keep->keeper.failures > failures) {
+    fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, t->piece.clock,
+            epact_error_message());
   }
-  if (code) { /* without its journal a job would promise what it cannot hold */
-    char reason[512];
-    snprintf(reason, sizeof reason, "rank %d cannot keep its journal: %s [%s]", keep->keeper.rank,
-             epact_error_message(), epact_error_name(code));
-    epact_process_stop(keep->process, reason);
-  }
+  if (!code) return;
+  char reason[512]; /* without its journal, or its first snapshot, a job would promise what it cannot hold */
+  snprintf(reason, sizeof reason, "rank %d cannot keep its %s: %s [%s]", keep->keeper.rank,
+           t->message.kind || t->piece.kind == EPACT_PIECE_PART ? "snapshots" : "journal", epact_error_message(),
+           epact_error_name(code));
+  epact_process_stop(keep->process, reason);
+}
+
+static void flush_log(epact_keep *keep)
+{
+  epact_binder_flush(&keep->binder, atomic_load(&keep->process->minimum));
 }
 
 static void *write_files(void *argument)
@@ -312,7 +207,7 @@ static void *write_files(void *argument)
   epact_keep *keep = argument;
   pthread_mutex_lock(&keep->lock);
   for (;;) {
-    while (!keep->queue && !(keep->log.count && keep->turned) && !keep->closing)
+    while (!keep->queue && !(keep->binder.log.count && keep->binder.started) && !keep->closing)
       pthread_cond_wait(&keep->filled, &keep->lock);
     if (!keep->queue) flush_log(keep);
     task *t = keep->queue;
@@ -324,10 +219,10 @@ static void *write_files(void *argument)
     bool stopped = epact_process_stopped(keep->process) != NULL; /* what is left is not promised to anybody */
     if (!stopped) run_task(keep, t);
     pthread_mutex_lock(&keep->lock);
-    if (t->kind == TASK_JOURNAL) keep->log_writing -= t->records.bytes;
-    if (t->kind == TASK_PART) keep->parts--;
+    if (t->piece.kind == EPACT_PIECE_JOURNAL) keep->log_writing -= t->piece.records.bytes;
+    if (t->piece.kind == EPACT_PIECE_PART && !t->message.kind) keep->parts--;
     keep->busy = false;
-    epact_records_free(&t->records);
+    epact_records_free(&t->piece.records);
     free(t);
     pthread_cond_broadcast(&keep->changed);
   }
@@ -339,7 +234,7 @@ bool epact_keep_is_settled(epact_keep *keep)
 {
   pthread_mutex_lock(&keep->lock);
   if (!(keep->settling > 0)) keep->settling = epact_now();
-  bool idle = !keep->queue && !keep->busy && !keep->log.count;
+  bool idle = !keep->queue && !keep->busy && !keep->binder.log.count;
   bool settled = idle && !epact_keeper_collects(&keep->keeper);
   if (!settled && epact_now() - keep->settling > SETTLE_SECONDS) {
     fprintf(stderr, "epact: rank %d: the last snapshot stays incomplete\n", keep->keeper.rank);
@@ -374,10 +269,13 @@ static int look(epact_keep *keep, const epact_process_options *o, epact_beginnin
                       ": resume = true goes on from it; to begin anew, take another folder or remove it",
                       o->snapshots, newest);
   }
-  *begin = (epact_beginning){ new_run(), -1, 0 };
+  uint32_t now = (uint32_t)time(NULL);
+  *begin = (epact_beginning){ new_run(), -1, 0, now };
   if (!o->resume || (newest < 0 && o->resume == EPACT_RESUME_IF_ANY)) return EPACT_OK;
   if ((code = epact_recovery_find(keep->disk, o->resume_clock, &keep->recovery))) return code;
-  *begin = (epact_beginning){ keep->recovery.manifest.run, keep->recovery.manifest.clock, keep->recovery.clock };
+  uint32_t life = keep->recovery.journal.life;
+  *begin = (epact_beginning){ keep->recovery.manifest.run, keep->recovery.manifest.clock, keep->recovery.clock,
+                              now > life ? now : life + 1 };
   return EPACT_OK;
 }
 
@@ -428,7 +326,7 @@ static int check_workers(epact_keep *keep, const epact_process *process)
   bool whole = true; /* a process that was lost is not in it */
   for (int rank = 0; rank < m->processes; rank++) whole = whole && m->part[rank].bytes;
   if (m->slots == process->slots && whole) return EPACT_OK;
-  const epact_part_reader reader = { NULL, count_states, &states, 0, m->slots };
+  const epact_part_reader reader = { NULL, count_states, &states, 0, m->slots, NULL };
   int code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
   if (code || !states) return code;
   if (m->slots == process->slots)
@@ -438,14 +336,28 @@ static int check_workers(epact_keep *keep, const epact_process *process)
                     process->slots);
 }
 
+/* What rank 0 has found. It needs no journal where the run goes on from the snapshot itself: others may be beginning
+ * theirs already. */
+static int find_again(epact_keep *keep, const epact_beginning *begin)
+{
+  if (begin->clock == begin->snapshot) return epact_recovery_open(keep->disk, begin->snapshot, &keep->recovery);
+  return epact_recovery_find(keep->disk, begin->snapshot, &keep->recovery);
+}
+
 int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginning *begin)
 {
   int code = EPACT_OK;
   keep->process = process;
   keep->begins = begin->clock;
-  keep->passed = epact_calloc((size_t)process->workers, sizeof *keep->passed);
-  if (!keep->passed) return EPACT_E_NOMEM;
-  for (int i = 0; i < process->workers; i++) keep->passed[i] = begin->clock;
+  keep->binder = (epact_binder){ .run = begin->run,
+                                 .first_slot = process->first_slot,
+                                 .workers = process->workers,
+                                 .every = keep->every,
+                                 .journal = keep->journal,
+                                 .none = process->serves ? NULL : &process->shard,
+                                 .put = put,
+                                 .context = keep };
+  if ((code = epact_binder_open(&keep->binder, begin->clock))) return code;
   keep->keeper = (epact_keeper){ .disk = keep->disk,
                                  .outbox = { emit, keep },
                                  .run = begin->run,
@@ -457,18 +369,25 @@ int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginn
                                  .workers = process->workers,
                                  .every = keep->every,
                                  .deterministic = process->deterministic,
-                                 .journal = keep->journal };
+                                 .journal = keep->journal,
+                                 .life = begin->life };
   if (begin->snapshot >= 0) {
-    if (process->rank != 0) code = epact_recovery_find(keep->disk, begin->snapshot, &keep->recovery);
+    if (process->rank != 0) code = find_again(keep, begin);
     if (!code && keep->recovery.manifest.run != begin->run)
       code = epact_fail(EPACT_E_JOB, "the snapshots of rank %d are of another run than those of rank 0", process->rank);
     keep->recovery.clock = begin->clock;
     if (!code) code = check_workers(keep, process);
-    const epact_part_reader reader = { &process->shard, take_state, process, process->first_slot, process->workers };
+    const epact_part_reader reader = {
+      &process->shard, take_state, process, process->first_slot, process->workers, NULL
+    };
     if (!code) code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
   }
   epact_recovery_free(&keep->recovery);
-  return code ? code : epact_keeper_open(&keep->keeper, begin->snapshot);
+  if (keep->journal) { /* before the first message of another process can come */
+    process->shard.keep = record;
+    process->shard.keeper = keep;
+  }
+  return code ? code : epact_keeper_open(&keep->keeper, begin->snapshot, begin->clock);
 }
 
 /* The first part: of the clock at which the job begins, unless that is a snapshot's. */
@@ -489,7 +408,7 @@ static int save_beginning(epact_keep *keep)
     return code;
   }
   pthread_mutex_lock(&keep->lock);
-  enqueue(keep, &(task){ .kind = TASK_PART, .clock = keep->begins, .records = part });
+  put(keep, &(epact_piece){ .kind = EPACT_PIECE_PART, .clock = keep->begins, .records = part });
   pthread_mutex_unlock(&keep->lock);
   return EPACT_OK;
 }
@@ -515,11 +434,6 @@ int epact_keep_start(epact_keep *keep)
 {
   bool is_new = keep->keeper.newest != keep->begins;
   atomic_store(&keep->durable, is_new ? -1 : keep->begins);
-  if (is_new) keep->keeper.durable = keep->begins - 1;
-  if (keep->journal) {
-    keep->process->shard.keep = record;
-    keep->process->shard.keeper = keep;
-  }
   int error = epact_thread_create(&keep->thread, write_files, keep);
   if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start the thread that writes snapshots: %s", strerror(error));
   keep->started = true;
@@ -527,8 +441,7 @@ int epact_keep_start(epact_keep *keep)
   if (!code && is_new) code = await_beginning(keep);
   if (code || !keep->journal) return code;
   pthread_mutex_lock(&keep->lock);
-  enqueue(keep, &(task){ .kind = TASK_TURN, .clock = keep->begins });
-  keep->turned = true;
+  epact_binder_start(&keep->binder);
   pthread_mutex_unlock(&keep->lock);
   return EPACT_OK;
 }
@@ -547,24 +460,18 @@ void epact_keep_finish(epact_keep *keep)
 void epact_keep_close(epact_keep *keep)
 {
   if (!keep) return;
-  while (keep->assemblies) {
-    assembly *a = keep->assemblies;
-    keep->assemblies = a->next;
-    free_assembly(a);
-  }
   while (keep->queue) {
     task *t = keep->queue;
     keep->queue = t->next;
-    epact_records_free(&t->records);
+    epact_records_free(&t->piece.records);
     free(t);
   }
-  epact_records_free(&keep->log);
+  epact_binder_close(&keep->binder);
   epact_recovery_free(&keep->recovery);
   if (keep->process) epact_keeper_close(&keep->keeper);
   epact_disk_close(keep->disk);
   pthread_mutex_destroy(&keep->lock);
   pthread_cond_destroy(&keep->filled);
   pthread_cond_destroy(&keep->changed);
-  free(keep->passed);
   free(keep);
 }

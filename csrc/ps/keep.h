@@ -11,6 +11,7 @@ typedef struct epact_beginning {
   uint64_t run;
   int64_t snapshot; /* the clock of the snapshot it goes on from; -1 none */
   int64_t clock;    /* at which the workers begin */
+  uint32_t life;    /* grows each time the run is resumed */
 } epact_beginning;
 
 /** Opens the folder; rank 0 also looks what it has, into *begin. */
@@ -25,6 +26,8 @@ void epact_keep_close(epact_keep *keep);
 
 /** The shard is at a cut (its lock is held). */
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard);
+/** The worker keeps a state; before its first clock. */
+void epact_keep_expect(epact_keep *keep, int local);
 /** The worker has passed `clock`, with its state where it keeps one; EPACT_FOREVER: it has finished. */
 int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes);
 /** Snapshots are complete without this process. */

@@ -52,20 +52,20 @@ static int sweep_file(void *argument, const char *name)
   return mine && old ? k->disk->remove(k->disk->context, name) : EPACT_OK;
 }
 
-/* Rubbish that cannot be removed harms nobody but the disk. */
-static void remove_old(epact_keeper *k, int64_t before, int64_t journals_from)
+static int remove_old(epact_keeper *k, int64_t before, int64_t journals_from)
 {
   sweep s = { k, before, journals_from };
-  k->disk->list(k->disk->context, sweep_file, &s);
+  return k->disk->list(k->disk->context, sweep_file, &s);
 }
 
 /* ---- opening ---- */
 
-int epact_keeper_open(epact_keeper *k, int64_t newest)
+int epact_keeper_open(epact_keeper *k, int64_t newest, int64_t clock)
 {
   k->newest = newest;
   k->before = -1;
-  k->durable = newest < 0 ? 0 : newest;
+  k->begins = clock;
+  k->durable = newest == clock ? clock : clock - 1;
   if (k->rank == 0) {
     k->journaled = epact_calloc((size_t)k->processes, sizeof *k->journaled);
     k->gone = epact_calloc((size_t)k->processes, sizeof *k->gone);
@@ -98,7 +98,8 @@ int epact_keeper_save(epact_keeper *k, int64_t clock, const epact_records *part)
 {
   char name[EPACT_FILE_NAME_BYTES];
   epact_file_name(name, clock, "part", k->rank);
-  int code = k->disk->write(k->disk->context, name, part->data, part->bytes);
+  int code = part->bytes ? k->disk->write(k->disk->context, name, part->data, part->bytes)
+                         : epact_fail(EPACT_E_NOMEM, "the part could not be put together");
   epact_message saved = { .kind = EPACT_M_SAVED,
                           .clock = clock,
                           .applied = k->first_slot,
@@ -114,9 +115,11 @@ int epact_keeper_save(epact_keeper *k, int64_t clock, const epact_records *part)
   return code;
 }
 
+/* The first time, what is there is of a run that got further and whose clocks are run again. */
 int epact_keeper_turn(epact_keeper *k, int64_t clock)
 {
-  if (!*k->journal_name) remove_old(k, 0, clock); /* of a run that got further, and whose clocks are run again */
+  int code = *k->journal_name ? EPACT_OK : remove_old(k, 0, clock);
+  if (code) return code;
   epact_file_name(k->journal_name, clock, "journal", k->rank);
   k->journal_bytes = 0;
   return EPACT_OK;
@@ -126,7 +129,11 @@ int epact_keeper_turn(epact_keeper *k, int64_t clock)
 int epact_keeper_append(epact_keeper *k, const epact_records *records, int64_t clock)
 {
   epact_records mark = { NULL, 0, 0, 0 };
-  epact_message synced = { .kind = EPACT_M_SYNCED, .cursor = (int64_t)k->journal_bytes, .text = "" };
+  epact_message synced = { .kind = EPACT_M_SYNCED,
+                           .incarnation = k->life,
+                           .request = (uint32_t)k->shards,
+                           .cursor = (int64_t)k->journal_bytes,
+                           .text = "" };
   int code = epact_records_add(&mark, &synced, k->run);
   if (!code) code = k->disk->append(k->disk->context, k->journal_name, mark.data, mark.bytes);
   if (!code) code = k->disk->append(k->disk->context, k->journal_name, records->data, records->bytes);
@@ -136,6 +143,14 @@ int epact_keeper_append(epact_keeper *k, const epact_records *records, int64_t c
   if (code) return code;
   tell(k, 0, (epact_message){ .kind = EPACT_M_SAVED, .clock = clock, .final = true });
   return EPACT_OK;
+}
+
+int epact_keeper_write(epact_keeper *k, const epact_piece *piece)
+{
+  if (piece->kind == EPACT_PIECE_TURN) return epact_keeper_turn(k, piece->clock);
+  if (piece->kind == EPACT_PIECE_JOURNAL) return epact_keeper_append(k, &piece->records, piece->clock);
+  int code = epact_keeper_save(k, piece->clock, &piece->records);
+  return k->durable < k->begins ? code : EPACT_OK;
 }
 
 /* ---- rank 0 ---- */
@@ -183,20 +198,26 @@ static int write_manifest(epact_keeper *k, const epact_collection *c)
   return code;
 }
 
-static void complete(epact_keeper *k, epact_collection *c)
+/* A failure is one of the run where nobody begins before this snapshot. */
+static int complete(epact_keeper *k, epact_collection *c)
 {
+  int code = EPACT_OK;
   if (!c->failed && c->clock > k->newest) {
-    if (write_manifest(k, c)) {
-      c->failed = true;
+    if ((code = write_manifest(k, c)))
       k->failures++;
-    } else {
+    else {
       k->before = k->newest;
       k->newest = c->clock;
       announce(k, c->clock);
     }
   }
-  free_collection(c);
-  *c = k->pending[--k->pendings];
+  int64_t clock = c->clock;
+  for (int i = k->pendings; i-- > 0;) { /* an earlier one that lacks a part is not waited for any more */
+    if (k->pending[i].clock > clock) continue;
+    free_collection(&k->pending[i]);
+    k->pending[i] = k->pending[--k->pendings];
+  }
+  return clock == k->begins ? code : EPACT_OK;
 }
 
 static void take_journaled(epact_keeper *k, int rank, int64_t clock)
@@ -209,8 +230,11 @@ static void take_journaled(epact_keeper *k, int rank, int64_t clock)
 
 static int take_saved(epact_keeper *k, const epact_message *m)
 {
-  if (k->rank != 0 || m->sender < 0 || m->sender >= k->processes || m->cursor < 0)
-    return epact_fail(EPACT_E_PROTO, "a part of a snapshot from rank %d of %d", m->sender, k->shards);
+  if (k->rank != 0 || m->sender < 0 || m->sender >= k->processes || m->cursor < 0 || m->clock < 0 || m->applied < 0 ||
+      m->applied > k->slots || m->request > (uint32_t)k->slots) {
+    return epact_fail(EPACT_E_PROTO, "a part of a snapshot at clock %" PRId64 " from rank %d of %d", m->clock,
+                      m->sender, k->processes);
+  }
   if (m->final) {
     take_journaled(k, m->sender, m->clock);
     return EPACT_OK;
@@ -222,25 +246,32 @@ static int take_saved(epact_keeper *k, const epact_message *m)
   c->saved[m->sender] = true;
   c->part[m->sender] = (epact_part_file){ (uint64_t)m->cursor, m->table, (int32_t)m->applied, (int32_t)m->request };
   c->failed = c->failed || m->code;
-  if (--c->missing == 0) complete(k, c);
-  return EPACT_OK;
+  return --c->missing == 0 ? complete(k, c) : EPACT_OK;
 }
 
 void epact_keeper_lose(epact_keeper *k, int rank)
 {
   if (k->rank != 0 || rank >= k->processes || k->gone[rank]) return;
   k->gone[rank] = true;
-  for (int i = k->pendings - 1; i >= 0; i--) { /* complete() puts the last one in its place */
-    epact_collection *c = &k->pending[i];
-    if (!c->saved[rank] && --c->missing == 0) complete(k, c);
+  for (int i = 0; i < k->pendings;) {
+    epact_collection *c = &k->pending[i++];
+    if (c->saved[rank]) continue;
+    c->saved[rank] = true;
+    if (--c->missing) continue;
+    complete(k, c);
+    i = 0; /* others went with it */
   }
 }
 
 int epact_keeper_step(epact_keeper *k, const epact_message *m)
 {
   if (m->kind == EPACT_M_SAVED) return take_saved(k, m);
+  if (m->kind == EPACT_M_GONE) {
+    epact_keeper_lose(k, (int)m->cursor);
+    return EPACT_OK;
+  }
   if (m->sender != 0) return epact_fail(EPACT_E_PROTO, "rank %d says what is durable", m->sender);
   if (m->clock > k->durable) k->durable = m->clock;
-  remove_old(k, m->cursor, EPACT_FOREVER);
+  remove_old(k, m->cursor, EPACT_FOREVER); /* rubbish that cannot be removed harms nobody but the disk */
   return EPACT_OK;
 }

@@ -13,6 +13,14 @@
 
 #define EPACT_FILE_NAME_BYTES 64
 
+/* What is to be written. */
+typedef enum { EPACT_PIECE_PART, EPACT_PIECE_JOURNAL, EPACT_PIECE_TURN } epact_piece_kind;
+typedef struct {
+  epact_piece_kind kind;
+  int64_t clock;         /* of the part; what the journal holds then; at which it turns */
+  epact_records records; /* a part without any could not be made */
+} epact_piece;
+
 typedef struct {
   int64_t clock;
   int32_t missing; /* parts */
@@ -29,8 +37,10 @@ typedef struct {
   int32_t first_slot, workers;            /* of this process */
   int64_t every;
   bool deterministic, journal;
+  uint32_t life; /* grows each time the run is resumed: journals of an earlier one are not mixed with this one's */
   char journal_name[EPACT_FILE_NAME_BYTES];
   size_t journal_bytes;
+  int64_t begins;            /* the clock of the first snapshot, which must not fail */
   int64_t durable;           /* as rank 0 told */
   int64_t failures;          /* snapshots that were not made */
   epact_collection *pending; /* rank 0: snapshots whose parts are coming in */
@@ -40,18 +50,21 @@ typedef struct {
   int64_t newest, before; /* rank 0: clocks of the last two snapshots, -1 none */
 } epact_keeper;
 
-/** The run begins at `clock`; that of the snapshot it goes on from in `newest`, or -1. Fields disk .. journal are the
- * caller's to set before. */
-int epact_keeper_open(epact_keeper *keeper, int64_t newest);
+/** The run begins at `clock`, after the snapshot at `newest` (-1 none). Where they differ nothing is durable before the
+ * first snapshot, at `clock`, is. Fields disk .. life are the caller's to set before. */
+int epact_keeper_open(epact_keeper *keeper, int64_t newest, int64_t clock);
 void epact_keeper_close(epact_keeper *keeper);
 
-/** Writes the part of this process and tells rank 0; so it does when that fails, and the run goes on. */
+/** Writes the part of this process and tells rank 0; so it does when that fails (a part without records was not even
+ * made), and the run goes on. */
 int epact_keeper_save(epact_keeper *keeper, int64_t clock, const epact_records *part);
 /** The journal goes on in a file of its own: of batches tagged >= clock. */
 int epact_keeper_turn(epact_keeper *keeper, int64_t clock);
 /** Adds to the journal and syncs it: it then holds what is tagged < clock. A failure is one of the run. */
 int epact_keeper_append(epact_keeper *keeper, const epact_records *records, int64_t clock);
-/** Takes SAVED (rank 0) or DURABLE. */
+/** One of the three; a failure of a part is counted only, but for the first snapshot of a run. */
+int epact_keeper_write(epact_keeper *keeper, const epact_piece *piece);
+/** Takes SAVED (rank 0), DURABLE or GONE; E_PROTO when it makes no sense. */
 int epact_keeper_step(epact_keeper *keeper, const epact_message *message);
 /** Rank 0: the process is lost; snapshots are complete without it. */
 void epact_keeper_lose(epact_keeper *keeper, int rank);
@@ -72,6 +85,8 @@ typedef struct {
 
 /** The clock of the newest snapshot in the folder, -1 when there is none. */
 int epact_recovery_newest(epact_disk *disk, int64_t *clock);
+/** Reads the manifest of the snapshot at `clock` (-1: the newest), and no journal. */
+int epact_recovery_open(epact_disk *disk, int64_t clock, epact_recovery *recovery);
 /** Finds the snapshot at `clock` (-1: the newest) and how far the journals after it go. E_SNAPSHOT when there is none,
  * E_CORRUPT with the file that is. */
 int epact_recovery_find(epact_disk *disk, int64_t clock, epact_recovery *recovery);

@@ -130,6 +130,7 @@ static int announce_members(epact_net *net, const int32_t *workers)
                               .applied = (int64_t)net->begin->run,
                               .cursor = net->begin->snapshot,
                               .clock = net->begin->clock,
+                              .table = net->begin->life,
                               .text = text };
     code = epact_net_send_now(net, rank, &members);
   }
@@ -227,7 +228,7 @@ static int take_members(epact_net *net, const epact_message *m, int32_t *workers
 {
   const char *text = m->text;
   int code = take_place(net, m);
-  *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock };
+  *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock, m->table };
   for (int rank = 0; rank < net->size && !code; rank++) code = take_member(net, rank, &text, &workers[rank]);
   return code;
 }

@@ -85,6 +85,10 @@ int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t cloc
   int code = epact_records_reserve(part, expected_bytes(shard));
   if (!code) code = epact_records_add(part, &begin, run);
   for (int i = 0; i < shard->tables && !code; i++) code = add_table(part, shard->table[i], run);
+  for (int s = 0; s < shard->slots && !code; s++) {
+    epact_message finished = { .kind = EPACT_M_BATCH, .slot = s, .clock = clock, .final = true, .text = "" };
+    if (shard->slot[s].applied == EPACT_FOREVER) code = epact_records_add(part, &finished, run);
+  }
   return code;
 }
 
@@ -157,6 +161,11 @@ int epact_part_hand_out(const epact_message *state, const epact_part_reader *rea
 static int take_record(const epact_message *m, const epact_part_reader *reader)
 {
   if (m->kind == EPACT_M_STATE) return epact_part_hand_out(m, reader);
+  if (m->kind == EPACT_M_BATCH && m->final && !m->sections) { /* a worker that has finished before */
+    bool known = reader->finished && m->slot >= 0 && m->slot < reader->first_slot + reader->slots;
+    if (known) reader->finished[m->slot] = true;
+    return EPACT_OK;
+  }
   if (m->kind != EPACT_M_CREATE && m->kind != EPACT_M_ROWS)
     return epact_fail(EPACT_E_CORRUPT, "a record that does not belong there");
   if (!reader->shard) return EPACT_OK;

@@ -402,7 +402,7 @@ epact_process *epact_process_open(const epact_process_options *options)
   pthread_mutex_init(&process->shared_lock, NULL);
   epact_condition_init(&process->advanced);
   workers[process->joins ? 0 : process->rank] = process->workers;
-  epact_beginning begin = { 0, -1, 0 };
+  epact_beginning begin = { 0, -1, 0, 0 };
   int code = options->snapshots && !process->joins ? epact_keep_open(&process->keep, options, &begin) : EPACT_OK;
   if (!code && (process->size > 1 || options->elastic || process->joins))
     code = epact_net_open(&process->net, options, workers, &begin);

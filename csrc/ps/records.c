@@ -53,6 +53,16 @@ void epact_record_reader_close(epact_record_reader *reader)
   epact_decoded_free(&reader->decoded);
 }
 
+/* Another version is one when the frame is whole; else it is damage like any other. */
+static int kind_of_refusal(int code, const char *frame, size_t bytes)
+{
+  uint32_t crc = 0;
+  if (code == EPACT_E_JOB || code == EPACT_E_NOMEM) return code;
+  if (code != EPACT_E_VERSION || bytes < 12) return EPACT_E_CORRUPT;
+  memcpy(&crc, frame + 8, sizeof crc);
+  return crc == epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, bytes - 12) ? code : EPACT_E_CORRUPT;
+}
+
 int epact_record_next(epact_record_reader *reader)
 {
   uint64_t length;
@@ -73,8 +83,8 @@ int epact_record_next(epact_record_reader *reader)
     memset(&reader->decoded, 0, sizeof reader->decoded);
     char reason[512];
     snprintf(reason, sizeof reason, "%s", epact_error_message());
-    return epact_fail(code == EPACT_E_JOB || code == EPACT_E_VERSION || code == EPACT_E_NOMEM ? code : EPACT_E_CORRUPT,
-                      "the record at byte %zu: %s", reader->offset, reason);
+    code = kind_of_refusal(code, reader->data + reader->next + sizeof length, (size_t)length);
+    return epact_fail(code, "the record at byte %zu: %s", reader->offset, reason);
   }
   reader->next += sizeof length + epact_padded((size_t)length);
   reader->count++;

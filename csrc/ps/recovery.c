@@ -61,10 +61,8 @@ static int note_journal(void *argument, const char *name)
   int64_t clock;
   char kind[9];
   int rank;
-  if (!epact_file_name_parse(name, &clock, kind, &rank) || strcmp(kind, "journal") || clock < found->manifest->clock ||
-      rank >= found->manifest->processes) {
+  if (!epact_file_name_parse(name, &clock, kind, &rank) || strcmp(kind, "journal") || clock < found->manifest->clock)
     return EPACT_OK;
-  }
   int code = epact_grow(&found->name, (size_t)found->names + 1, sizeof *found->name);
   if (!code) snprintf(found->name[found->names++], EPACT_FILE_NAME_BYTES, "%s", name);
   return code;
@@ -74,7 +72,6 @@ static int read_journals(epact_disk *disk, epact_recovery *r)
 {
   journal_names found = { &r->manifest, NULL, 0 };
   int code = disk->list(disk->context, note_journal, &found);
-  r->journal.run = r->manifest.run;
   for (int i = 0; i < found.names && !code; i++) {
     char *data;
     size_t bytes, whole;
@@ -118,33 +115,45 @@ static int read_part(epact_disk *disk, const epact_manifest *manifest, int rank,
 
 static int find_clock(epact_disk *disk, epact_recovery *r)
 {
-  bool *keeps = epact_calloc((size_t)r->manifest.slots, sizeof *keeps);
+  const epact_manifest *m = &r->manifest;
+  bool *keeps = epact_calloc((size_t)m->slots, sizeof *keeps),
+       *finished = epact_calloc((size_t)m->slots, sizeof *keeps);
   void *context[2] = { keeps, &r->manifest };
-  const epact_part_reader states = { NULL, note_state, context, 0, r->manifest.slots };
-  int code = keeps ? read_journals(disk, r) : EPACT_E_NOMEM;
-  r->clock = r->manifest.clock;
+  const epact_part_reader states = { NULL, note_state, context, 0, m->slots, finished };
+  int code = keeps && finished ? read_journals(disk, r) : EPACT_E_NOMEM;
   if (!code && r->journal.entries) {
-    for (int rank = 0; rank < r->manifest.processes && !code; rank++)
-      code = read_part(disk, &r->manifest, rank, &states);
+    for (int rank = 0; rank < m->processes && !code; rank++) code = read_part(disk, m, rank, &states);
     for (int64_t i = 0; i < r->journal.entries; i++) {
       const epact_journal_entry *e = &r->journal.entry[i];
-      if (e->state && e->slot >= 0 && e->slot < r->manifest.slots) keeps[e->slot] = true;
+      if (e->state && e->slot >= 0 && e->slot < m->slots) keeps[e->slot] = true;
     }
-    r->clock = epact_journal_clock(&r->journal, r->manifest.shards, r->manifest.slots, r->manifest.clock, keeps);
+    r->journal.finished = finished;
+    int shards = r->journal.shards ? r->journal.shards : m->shards;
+    r->clock = epact_journal_clock(&r->journal, shards, m->slots, m->clock, keeps);
+    r->journal.finished = NULL;
   }
   free(keeps);
+  free(finished);
   return code;
 }
 
 /* ---- both ---- */
 
-int epact_recovery_find(epact_disk *disk, int64_t clock, epact_recovery *r)
+int epact_recovery_open(epact_disk *disk, int64_t clock, epact_recovery *r)
 {
   int code = EPACT_OK;
   memset(r, 0, sizeof *r);
   if (clock < 0) code = epact_recovery_newest(disk, &clock);
   if (!code && clock < 0) code = epact_fail(EPACT_E_SNAPSHOT, "the folder has no snapshot");
   if (!code) code = read_manifest(disk, clock, &r->manifest);
+  r->clock = r->manifest.clock;
+  r->journal.run = r->manifest.run;
+  return code;
+}
+
+int epact_recovery_find(epact_disk *disk, int64_t clock, epact_recovery *r)
+{
+  int code = epact_recovery_open(disk, clock, r);
   if (!code) code = find_clock(disk, r);
   if (code) epact_recovery_free(r);
   return code;
@@ -166,7 +175,8 @@ int epact_recovery_load(epact_disk *disk, epact_recovery *r, const epact_part_re
       wanted.shard = NULL;
     if (wanted.state || wanted.shard) code = read_part(disk, &r->manifest, rank, &wanted);
   }
-  if (!code) code = epact_journal_replay(&r->journal, r->clock, reader);
+  /* Where they go no further they are begun anew: what they alone have, as a table, would be lost the next time. */
+  if (!code && r->clock > r->manifest.clock) code = epact_journal_replay(&r->journal, r->clock, reader);
   return code;
 }
 

@@ -13,8 +13,8 @@ int epact_shard_recreate(epact_shard *shard, const epact_message *create);
 
 /* ---- parts ---- */
 
-/** Adds what the shard, which is at a cut at `clock`, holds: the begin of the part, tables, rows. A process without a
- * shard has an empty one. */
+/** Adds what the shard, which is at a cut at `clock`, holds: the begin of the part, tables, rows, who has finished. A
+ * process without a shard has an empty one. */
 int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t clock, uint64_t run);
 /** Adds a worker's own state. */
 int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
@@ -29,6 +29,7 @@ typedef struct {
   int (*state)(void *context, const epact_message *state);
   void *context;
   int32_t first_slot, slots;
+  bool *finished; /* by slot: set where the worker finished before the cut. NULL: not wanted */
 } epact_part_reader;
 
 /** Hands out a STATE record if the reader wants it. */
@@ -72,6 +73,9 @@ typedef struct {
 /* The journals of a run after a snapshot, in memory. */
 typedef struct {
   uint64_t run;
+  uint32_t life;        /* of the newest file; what files of earlier lives say is run again, and ignored */
+  int32_t shards;       /* ... and how many shards it had; 0: it does not say */
+  const bool *finished; /* by slot: the worker had finished before; NULL: none had */
   int32_t files;
   char **data;
   size_t *bytes;

@@ -180,6 +180,7 @@ int epact_worker_clock(epact_worker *worker)
 
 const void *epact_worker_keep_state(epact_worker *worker, size_t *bytes)
 {
+  if (worker->process->keep && !worker->keeps_state) epact_keep_expect(worker->process->keep, worker->local);
   worker->keeps_state = true;
   *bytes = worker->restored_bytes;
   return worker->restored;

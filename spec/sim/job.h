@@ -5,6 +5,9 @@
 #ifndef EPACT_SPEC_SIM_JOB_H
 #define EPACT_SPEC_SIM_JOB_H
 
+#include "disk.h"
+
+#include "ps/binder.h"
 #include "ps/client.h"
 #include "ps/shard.h"
 #include "ps/wire.h"
@@ -22,9 +25,10 @@ enum {
   MAX_SHARDS = 4,
   MAX_TABLES = 4,
   MAX_CLOCKS = 20,
-  PAIRS = 4,   /* rows that are always incremented two together, on one shard */
-  MIRROR = 12, /* from a row to its twin: a multiple of every number of shards */
-  SHARED = 2,  /* columns that all workers increment, behind one column a worker */
+  MAX_LIVES = 8, /* of a job that is resumed again and again: the last ones without trouble */
+  PAIRS = 4,     /* rows that are always incremented two together, on one shard */
+  MIRROR = 12,   /* from a row to its twin: a multiple of every number of shards */
+  SHARED = 2,    /* columns that all workers increment, behind one column a worker */
   MAX_COLS = MAX_WORKERS + SHARED
 };
 static const uint64_t JOB = UINT64_C(0x0123456789abcdef);
@@ -51,12 +55,29 @@ typedef enum {
   PLANT_CUT,          /* a cut is taken when the first batch beyond it comes */
   PLANT_JOIN,         /* a worker that joins begins at the smallest minimum, not at the largest */
   PLANT_EVICT,        /* a worker is given up as if it had published one clock more */
+  PLANT_SYNC,         /* what was not synced is promised to last */
+  PLANT_PART,         /* a part is told to be there before it is written */
+  PLANT_FAILED,       /* a part that could not be written counts */
+  PLANT_TURN,         /* the journal turns into a file of a clock too early */
+  PLANT_LATE_TURN,    /* ... after the first batch beyond the cut */
+  PLANT_CRC,          /* what the power failure left of a journal is believed */
+  PLANT_CLOCK,        /* a resumed run begins one clock too far */
+  PLANT_REPLAY,       /* ... with its journal applied twice */
+  PLANT_STATE,        /* a worker hands in the state of the clock before */
+  PLANT_REMOVE,       /* the files of the newest snapshot are removed */
+  PLANT_FENCE,        /* frames of an earlier life are taken for present ones */
+  PLANT_LIFE,         /* journals do not tell which life they are of */
+  PLANT_NO_STATE,     /* a clock is promised when its batches are in the journal, without the states */
+  PLANT_EARLY_STATE,  /* states of clocks beyond a cut go into the journal before it */
+  PLANT_FINISHED,     /* a part does not tell who has finished */
   PLANTS
 } plant_kind;
-static const char *const plant_name[PLANTS] = { "none",      "need",      "stamp",       "early-ack",    "forget",
-                                                "twice",     "gap",       "no-overlay",  "overlay-more", "old-answer",
-                                                "floor",     "feed-skip", "feed-repeat", "torn",         "final",
-                                                "unordered", "order",     "cut",         "join",         "evict" };
+static const char *const plant_name[PLANTS] = {
+  "none",       "need",  "stamp",     "early-ack",   "forget", "twice",    "gap",         "no-overlay", "overlay-more",
+  "old-answer", "floor", "feed-skip", "feed-repeat", "torn",   "final",    "unordered",   "order",      "cut",
+  "join",       "evict", "sync",      "part",        "failed", "turn",     "late-turn",   "crc",        "clock",
+  "replay",     "state", "remove",    "fence",       "life",   "no-state", "early-state", "finished"
+};
 
 typedef struct {
   int32_t workers, tables, shards;
@@ -70,6 +91,9 @@ typedef struct {
   int64_t cut_every;             /* clocks; 0: no cuts */
   bool joins;                    /* the last worker comes late */
   int32_t lost;                  /* a worker that is given up; -1 none */
+  bool snapshots, journal;
+  int32_t crashes; /* to come */
+  bool disk_fails; /* now and then, before the end of all trouble */
 } job_settings;
 
 typedef struct {
@@ -85,12 +109,16 @@ typedef enum {
   EVENT_RESEND,
   EVENT_EVICT,
   EVENT_ADMIT,
-  EVENT_JOIN
+  EVENT_JOIN,
+  EVENT_TO_KEEPER,
+  EVENT_DISK,
+  EVENT_CRASH,
+  EVENT_START
 } event_kind;
 typedef struct {
   int64_t time, order;
   event_kind kind;
-  int32_t shard, slot;
+  int32_t shard, slot, life;
   char *frame;
   size_t bytes;
 } event;
@@ -117,11 +145,32 @@ typedef struct {
   uint32_t counted[MAX_TABLES];                    /* bit k: pair k has the count of this clock */
   uint64_t digest;                                 /* of all it has read */
   double changed[MAX_TABLES][2 * PAIRS][MAX_COLS]; /* summed changes of others */
+  bool keeps_state, must_save, restored;
+  uint32_t reopen; /* bit t: table t was open when the state was saved */
 } sim_worker;
 
 typedef struct {
   int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused, cuts, joined, evicted;
+  int64_t crashes, resumed, journaled, torn, failures, fenced;
 } job_counts;
+
+/* What a process has to write, or (a message of some kind) its keeper to hear. */
+typedef struct sim_task {
+  struct sim_task *next;
+  epact_piece piece;
+  epact_message message;
+} sim_task;
+
+/* As epact_keep, in one thread. */
+typedef struct {
+  job *job;
+  int32_t rank;
+  epact_keeper keeper;
+  epact_binder binder;
+  sim_task *queue;
+  bool scheduled, started;
+  int64_t late_turn; /* planted */
+} sim_keep;
 
 struct job {
   job_settings settings;
@@ -138,6 +187,16 @@ struct job {
   int64_t last_arrival[MAX_SHARDS][MAX_WORKERS][2];
   int64_t cut_until[MAX_SHARDS][MAX_WORKERS]; /* a partition */
   struct model *model;
+  sim_disk disk;
+  sim_keep keep[MAX_SHARDS];
+  uint64_t seed;
+  epact_rng fate; /* crashes, and what they do */
+  int32_t life;
+  bool down; /* nobody is alive */
+  int64_t full_until;
+  uint64_t run;
+  int64_t begins;   /* the clock at which this life began */
+  int64_t promised; /* clocks < this survive everything */
   job_counts counts;
   char failure[400]; /* the first invariant that did not hold */
 };
@@ -173,6 +232,24 @@ static inline bool chance(epact_rng *rng, double probability)
 static inline int64_t between(epact_rng *rng, int64_t low, int64_t high)
 {
   return low + epact_rng_below(rng, high - low + 1);
+}
+
+/* Frames of another life are another job's. */
+static inline uint64_t job_id(const job *j)
+{
+  return j->plant == PLANT_FENCE ? JOB : JOB + (uint64_t)j->life;
+}
+
+static inline int32_t first_slot(const job *j, int rank)
+{
+  return rank * j->settings.workers / j->settings.shards;
+}
+
+static inline int32_t rank_of(const job *j, int slot)
+{
+  int rank = 0;
+  while (first_slot(j, rank + 1) <= slot) rank++;
+  return rank;
 }
 
 /* The row of pair k (or its twin): small ids where the table has a number of rows, else far apart. */

@@ -16,8 +16,9 @@ typedef double model_rows[PAIRS][MAX_COLS];
 
 struct model {
   /* before[q][t][table]: the sum of q's increments tagged < t. Row t = clock + 1 is being made. */
-  model_rows before[MAX_WORKERS][MAX_CLOCKS + 3][MAX_TABLES]; /* the last clock is MAX_CLOCKS */
-  int64_t published[MAX_WORKERS];                             /* clocks */
+  model_rows before[MAX_WORKERS][MAX_CLOCKS + 3 + MAX_LIVES]
+                   [MAX_TABLES];  /* one who has finished does so again in each life */
+  int64_t published[MAX_WORKERS]; /* clocks */
   bool finished[MAX_WORKERS];
   int64_t gone[MAX_WORKERS][MAX_SHARDS]; /* given up there: its clocks < this are in; EPACT_FOREVER: it was not */
   int64_t seen[MAX_WORKERS][MAX_TABLES][PAIRS][MAX_WORKERS]; /* reader, ..., writer: reads never go back */
@@ -159,7 +160,7 @@ static void check_shard(job *j, int s)
 
 static double shard_cell(const epact_shard_table *table, int64_t row, int64_t col)
 {
-  uint32_t index = epact_store_find(&table->store, row);
+  uint32_t index = table ? epact_store_find(&table->store, row) : EPACT_NO_INDEX;
   if (index == EPACT_NO_INDEX) return 0;
   if (!table->schema.sparse) return epact_value_at(table->schema.type, epact_store_values(&table->store, index), col);
   const epact_sparse_row *cells = &table->store.cells[index];
@@ -184,9 +185,9 @@ static uint64_t check_masters(job *j, int s, int64_t clock, const char *invarian
     const epact_shard_table *master = epact_shard_find_table(shard, epact_table_id(j->plan[table].name));
     for (int k = 0; k < PAIRS; k++) {
       if (pair_shard(j, table, k) != s) continue;
-      for (int col = 0; master && col < j->settings.workers + SHARED; col++) {
-        double sum = 0, have = shard_cell(master, pair_row(&master->schema, k, false), col),
-               twin = shard_cell(master, pair_row(&master->schema, k, true), col);
+      for (int col = 0; col < j->settings.workers + SHARED; col++) {
+        double sum = 0, have = shard_cell(master, pair_row(&j->plan[table].schema, k, false), col),
+               twin = shard_cell(master, pair_row(&j->plan[table].schema, k, true), col);
         for (int q = 0; q < j->settings.workers; q++) {
           int64_t published = j->model->published[q], gone = j->model->gone[q][s];
           if (gone < published) published = gone;

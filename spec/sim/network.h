@@ -25,6 +25,7 @@ static void push_event(job *j, event e)
     j->event_capacity = capacity;
   }
   e.order = j->order++;
+  e.life = j->life;
   int64_t at = j->events++;
   for (; at > 0 && earlier(&e, &j->heap[(at - 1) / 2]); at = (at - 1) / 2) j->heap[at] = j->heap[(at - 1) / 2];
   j->heap[at] = e;
@@ -51,8 +52,10 @@ static void wake(job *j, event_kind kind, int slot, int64_t after)
 
 /* ---- messages ---- */
 
-static const char *const kind_name[EPACT_M_KINDS] = { "?",       "CREATE", "BATCH", "READ", "CHANGES", "WAIT",
-                                                      "CREATED", "ACK",    "ROWS",  "FEED", "REACHED", "REFUSED" };
+static const char *const kind_name[EPACT_M_KINDS] = {
+  "?",       "CREATE",   "BATCH",   "READ", "CHANGES",   "WAIT",  "CREATED", "ACK",  "ROWS",  "FEED",   "REACHED",
+  "REFUSED", "REGISTER", "MEMBERS", "STOP", "HEARTBEAT", "SAVED", "DURABLE", "PART", "STATE", "SYNCED", "END"
+};
 
 static void trace_message(const job *j, const char *what, const epact_message *m)
 {
@@ -85,7 +88,7 @@ static void enqueue(job *j, const epact_message *m)
   e.shard = m->shard;
   e.slot = m->slot;
   e.frame = epact_malloc(epact_wire_size(m) + 8);
-  if (!e.frame || epact_wire_encode(m, JOB, e.frame, &e.bytes)) {
+  if (!e.frame || epact_wire_encode(m, job_id(j), e.frame, &e.bytes)) {
     violate(j, "encoding: %s", epact_error_message());
     free(e.frame);
     return;
@@ -247,6 +250,8 @@ static bool is_name_of_job(const job *j, const epact_message *m)
   return false;
 }
 
+static void hear_hostile(job *j, const epact_message *m);
+
 /* What a decoder accepts of a hostile frame with a good checksum goes on, from the hostile slot; in
  * anarchy from and to anybody. */
 static void step_hostile(job *j, epact_message *m)
@@ -260,7 +265,9 @@ static void step_hostile(job *j, epact_message *m)
     m->slot = last;
   }
   if (m->slot < 0 || m->slot > last) m->slot = last;
-  if (is_answer(m->kind))
+  if (m->kind == EPACT_M_SAVED || m->kind == EPACT_M_DURABLE)
+    hear_hostile(j, m);
+  else if (is_answer(m->kind))
     code = epact_client_step(&j->worker[m->slot].client, m);
   else
     code = epact_shard_step(&j->shard[m->shard], m, &outbox);
@@ -277,7 +284,7 @@ static void attack(job *j, const event *e)
   bool repaired = bytes >= 16 && chance(rng, 0.7);
   if (repaired) checksum(copy, bytes);
   epact_decoded decoded;
-  int code = epact_wire_decode(copy, bytes, JOB, &decoded);
+  int code = epact_wire_decode(copy, bytes, job_id(j), &decoded);
   j->counts.mutated++;
   j->counts.refused += code != 0;
   if (!code) {

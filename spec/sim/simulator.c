@@ -4,7 +4,7 @@
  *   simulator [--seeds N] [--first S]     N jobs; exit status 1 at the first violation
  *   simulator --seed S [--verbose]        one job
  *   simulator --plant NAME [--seeds N]    with a planted bug; exit status 0 when it was found */
-#include "worker.h"
+#include "life.h"
 
 enum { MOST_EVENTS = 400000, ANARCHY_EVENTS = 6000 };
 
@@ -139,6 +139,10 @@ static void plan_changes(job *j)
 static bool open_job(job *j)
 {
   job_settings *o = &j->settings;
+  if (o->snapshots) {
+    open_lives(j);
+    return !failed(j);
+  }
   bool ordered = o->deterministic && j->plant != PLANT_UNORDERED;
   int code = EPACT_OK;
   for (int s = 0; s < o->shards && !code; s++) {
@@ -165,8 +169,10 @@ static void close_job(job *j)
     free(e.frame);
   }
   free(j->heap);
-  for (int s = 0; s < j->settings.shards; s++) epact_shard_free(&j->shard[s]);
-  for (int q = 0; q < j->settings.workers; q++) epact_client_free(&j->worker[q].client);
+  if (!j->down) close_life(j);
+  j->counts.torn = j->disk.torn;
+  j->counts.failures = j->disk.failed;
+  disk_close(&j->disk);
 }
 
 /* Changes name the slot they came from: those would tell at once. */
@@ -180,8 +186,8 @@ static bool keeps_changes(const job *j)
 /* Acknowledgements must not tell: both slots are about to have the same clock applied, and go on after it. */
 static bool may_be_swapped(const epact_slot *a, const epact_slot *b)
 {
-  return a->applied == b->applied && a->told == b->told && a->staged_count == 1 && b->staged_count == 1 &&
-         a->staged[0].clock == b->staged[0].clock && !a->staged[0].final && !b->staged[0].final;
+  return a->applied == b->applied && a->told == b->told && !a->finishing && !b->finishing && a->staged_count &&
+         b->staged_count && a->staged[0].clock == b->staged[0].clock;
 }
 
 static void swap_slots(epact_shard *shard)
@@ -197,6 +203,7 @@ static void pass_cuts(job *j, int s)
   while (epact_shard_at_cut(&j->shard[s]) && !failed(j)) {
     TRACE(j, "cut of shard %d at clock %" PRId64, s, j->shard[s].cut);
     check_cut(j, s);
+    if (j->settings.snapshots) keep_cut(j, s);
     if (epact_shard_pass_cut(&j->shard[s], &outbox)) violate(j, "a shard failed: %s", epact_error_message());
     check_shard(j, s);
   }
@@ -207,9 +214,9 @@ static void deliver_to_shard(job *j, epact_message *m)
   epact_outbox outbox = { emit_from_shard, j };
   epact_section torn;
   plant_at_shard(j, m, &torn);
-  bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
-              may_be_swapped(&j->shard[m->shard].slot[0], &j->shard[m->shard].slot[1]) && chance(&j->network, 0.5);
   epact_shard *shard = &j->shard[m->shard];
+  bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
+              may_be_swapped(&shard->slot[0], &shard->slot[1]) && chance(&j->network, 0.5);
   bool early = j->plant == PLANT_CUT && m->kind == EPACT_M_BATCH && m->clock >= shard->cut;
   if (early) shard->cut = EPACT_FOREVER;
   if (swap) swap_slots(shard);
@@ -255,17 +262,33 @@ static bool attackers_turn(const job *j)
   return true;
 }
 
+/* Of an earlier life: it must be refused. */
+static void fence(job *j, const event *e)
+{
+  epact_decoded decoded;
+  int code = epact_wire_decode(e->frame, e->bytes, job_id(j), &decoded);
+  j->counts.fenced++;
+  if (!code) epact_decoded_free(&decoded);
+  if (!code && e->life != j->life && j->plant != PLANT_FENCE) violate(j, "a frame of an earlier life is believed");
+}
+
 static void deliver(job *j, const event *e)
 {
   epact_decoded decoded;
+  if (j->down || (e->life != j->life && (j->plant != PLANT_FENCE || e->shard >= j->settings.shards))) {
+    fence(j, e);
+    return;
+  }
   if (attackers_turn(j) && chance(&j->network, 0.3)) attack(j, e);
-  if (epact_wire_decode(e->frame, e->bytes, JOB, &decoded)) {
+  if (epact_wire_decode(e->frame, e->bytes, job_id(j), &decoded)) {
     violate(j, "decoding: %s", epact_error_message());
     return;
   }
   trace_message(j, "deliver", &decoded.message);
   if (e->kind == EVENT_TO_SHARD)
     deliver_to_shard(j, &decoded.message);
+  else if (e->kind == EVENT_TO_KEEPER)
+    hear(&j->keep[e->shard], &decoded.message);
   else
     deliver_to_client(j, &decoded.message);
   epact_decoded_free(&decoded);
@@ -332,6 +355,8 @@ static void take_event(job *j, event *e)
 {
   j->now = e->time;
   j->counts.steps++;
+  if (!e->frame && e->life != j->life) return;
+  if (!e->frame && j->down && e->kind != EVENT_START) return;
   switch (e->kind) {
   case EVENT_RUN:
     run_worker(&j->worker[e->slot]);
@@ -348,6 +373,15 @@ static void take_event(job *j, event *e)
   case EVENT_JOIN:
     join(j);
     break;
+  case EVENT_DISK:
+    work(j, e->shard);
+    break;
+  case EVENT_CRASH:
+    meet_crash(j);
+    break;
+  case EVENT_START:
+    start_life(j);
+    break;
   default:
     deliver(j, e);
   }
@@ -357,6 +391,10 @@ static void take_event(job *j, event *e)
 /* Liveness: when nothing is in flight any more, everybody has finished and is acknowledged. */
 static void check_end(job *j)
 {
+  for (int s = 0; s < j->settings.shards && j->settings.snapshots; s++) {
+    if (!j->keep[s].started) violate(j, "I8 liveness: rank %d waits for the first snapshot", s);
+    if (j->keep[s].queue) violate(j, "I8 liveness: rank %d has something left to write", s);
+  }
   for (int q = 0; q < j->settings.workers - j->settings.hostile; q++) {
     const sim_worker *w = &j->worker[q];
     if (was_given_up(j, q)) continue;
@@ -378,11 +416,12 @@ static void check_end(job *j)
 }
 
 /* One job; returns the digest of everything read and of the final tables. */
-static uint64_t run_job(job *j, uint64_t seed, uint64_t network_seed)
+static uint64_t run_job(job *j, uint64_t seed, uint64_t network_seed, bool disturbed)
 {
   int64_t most = MOST_EVENTS;
   draw_program(j, seed);
   draw_network(j, network_seed);
+  draw_lives(j, seed, network_seed, disturbed);
   if (j->verbose) print_settings(j, seed, network_seed);
   if (j->settings.anarchy) most = ANARCHY_EVENTS;
   bool open = open_job(j);
@@ -395,7 +434,10 @@ static uint64_t run_job(job *j, uint64_t seed, uint64_t network_seed)
   if (open && !failed(j) && !j->settings.anarchy) {
     check_end(j);
     digest = check_tables(j);
-    for (int q = 0; q < j->settings.workers; q++) digest = epact_mix64(digest ^ j->worker[q].digest) + (uint64_t)q;
+    /* A job that is resumed reads what it would have read, but for changes, which begin anew. */
+    for (int q = 0; q < j->settings.workers && !(j->settings.snapshots && keeps_changes(j)); q++)
+      digest = epact_mix64(digest ^ j->worker[q].digest) + (uint64_t)q;
+    if (j->settings.snapshots) check_disk(j);
   }
   close_job(j);
   return digest;
@@ -424,6 +466,12 @@ static void add_counts(job_counts *sum, const job_counts *more)
   sum->cuts += more->cuts;
   sum->joined += more->joined;
   sum->evicted += more->evicted;
+  sum->crashes += more->crashes;
+  sum->resumed += more->resumed;
+  sum->journaled += more->journaled;
+  sum->torn += more->torn;
+  sum->failures += more->failures;
+  sum->fenced += more->fenced;
 }
 
 /* A deterministic job runs over two networks. Returns whether all invariants held. */
@@ -436,7 +484,7 @@ static bool run_seed(const options *o, uint64_t seed, job *j, struct model *mode
     j->model = model;
     j->plant = o->plant;
     j->verbose = o->verbose;
-    digest[network] = run_job(j, seed, seed + (uint64_t)network * 1000003);
+    digest[network] = run_job(j, seed, seed + (uint64_t)network * 1000003, network || !j->settings.deterministic);
     add_counts(sum, &j->counts);
     if (failed(j)) return false;
     if (!j->settings.deterministic) return true;
@@ -459,9 +507,12 @@ static int run_seeds(const options *o)
   }
   printf("%" PRIu64 " seeds, %" PRId64 " events, %" PRId64 " messages (%" PRId64 " lost, %" PRId64
          " repeated), %" PRId64 " reads of %" PRId64 " rows, %" PRId64 " changes, %" PRId64 " barriers, %" PRId64
-         " hostile frames (%" PRId64 " refused), %" PRId64 " cuts, %" PRId64 " joined, %" PRId64 " given up\n",
+         " hostile frames (%" PRId64 " refused), %" PRId64 " cuts, %" PRId64 " joined, %" PRId64 " given up, %" PRId64
+         " crashes, %" PRId64 " resumed, %" PRId64 " journals written, %" PRId64 " torn, %" PRId64
+         " failures of a disk, %" PRId64 " frames of earlier lives\n",
          seed - o->first, sum.steps, sum.messages, sum.lost, sum.repeated, sum.reads, sum.rows, sum.changes,
-         sum.barriers, sum.mutated, sum.refused, sum.cuts, sum.joined, sum.evicted);
+         sum.barriers, sum.mutated, sum.refused, sum.cuts, sum.joined, sum.evicted, sum.crashes, sum.resumed,
+         sum.journaled, sum.torn, sum.failures, sum.fenced);
   free(j);
   free(model);
   return o->plant ? held : !held;

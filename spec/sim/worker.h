@@ -3,8 +3,7 @@
 #ifndef EPACT_SPEC_SIM_WORKER_H
 #define EPACT_SPEC_SIM_WORKER_H
 
-#include "model.h"
-#include "network.h"
+#include "keeping.h"
 
 static uint32_t random_pairs(epact_rng *rng)
 {
@@ -16,6 +15,11 @@ static act next_act(sim_worker *w)
 {
   const job_settings *o = &w->job->settings;
   epact_rng *rng = &w->program;
+  if (w->reopen) { /* the tables it had when its state was saved */
+    int32_t table = __builtin_ctz(w->reopen);
+    w->reopen &= w->reopen - 1;
+    return (act){ ACT_OPEN, table, 0 };
+  }
   if (w->client.clock >= w->clocks) return (act){ ACT_FINISH, 0, 0 };
   if (w->acts_left-- <= 0) {
     w->acts_left = (int32_t)between(rng, 0, 4);
@@ -243,6 +247,7 @@ static void publish(sim_worker *w, bool final)
   if (epact_client_clock(&w->client, final)) violate(w->job, "clock: %s", epact_error_message());
   memset(w->counted, 0, sizeof w->counted);
   model_clock(w->job->model, w->client.slot, final);
+  pass_clock(w, final);
 }
 
 /* As epact_worker_barrier. */
@@ -294,6 +299,7 @@ static const char *const act_name[] = { "open", "increment", "read", "changes", 
 
 static void begin_act(sim_worker *w)
 {
+  if (w->must_save) hand_in_state(w);
   w->present = next_act(w);
   TRACE(w->job, "worker %d clock %" PRId64 ": %s table %d pairs %x", w->client.slot, w->client.clock,
         act_name[w->present.kind], w->present.table, w->present.pairs);

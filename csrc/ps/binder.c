@@ -1,0 +1,207 @@
+/* Putting parts and journals together. */
+#include "binder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int epact_binder_open(epact_binder *b, int64_t clock)
+{
+  b->passed = epact_calloc((size_t)b->workers + 1, sizeof *b->passed);
+  b->keeps = epact_calloc((size_t)b->workers + 1, sizeof *b->keeps);
+  if (!b->passed || !b->keeps) return EPACT_E_NOMEM;
+  for (int i = 0; i < b->workers; i++) b->passed[i] = clock;
+  b->cut = (clock / b->every + 1) * b->every;
+  b->begins = b->log_clock = clock;
+  return EPACT_OK;
+}
+
+static void free_assembly(epact_assembly *a)
+{
+  epact_records_free(&a->tables);
+  epact_records_free(&a->states);
+  free(a);
+}
+
+void epact_binder_close(epact_binder *b)
+{
+  while (b->assemblies) {
+    epact_assembly *a = b->assemblies;
+    b->assemblies = a->next;
+    free_assembly(a);
+  }
+  while (b->early) {
+    epact_early_state *early = b->early;
+    b->early = early->next;
+    epact_records_free(&early->records);
+    free(early);
+  }
+  epact_records_free(&b->log);
+  free(b->passed);
+  free(b->keeps);
+  b->passed = NULL;
+  b->keeps = NULL;
+}
+
+/* An empty state at the clock where it begins, which nobody is handed, goes before the worker's first batch: whoever
+ * reads the journal must know that a state belongs to that batch. */
+int epact_binder_expect(epact_binder *b, int local)
+{
+  b->keeps[local] = true;
+  if (!b->journal) return EPACT_OK;
+  return epact_part_state(&b->log, b->first_slot + local, b->passed[local], "", 0, b->run);
+}
+
+/* ---- the journal ---- */
+
+/* A clock is held by the journal when its batches and the states that belong to it are. */
+static int64_t held_clock(const epact_binder *b)
+{
+  int64_t clock = b->log_clock;
+  for (int i = 0; i < b->workers; i++) {
+    if (b->keeps[i] && b->passed[i] < clock) clock = b->passed[i];
+  }
+  return clock;
+}
+
+void epact_binder_flush(epact_binder *b, int64_t minimum)
+{
+  if (minimum > b->log_clock) b->log_clock = minimum;
+  if (!b->log.count || !b->started) return;
+  epact_piece piece = { .kind = EPACT_PIECE_JOURNAL, .clock = held_clock(b), .records = b->log };
+  b->log = (epact_records){ NULL, 0, 0, 0 };
+  b->put(b->context, &piece);
+}
+
+static void turn(epact_binder *b, int64_t clock)
+{
+  epact_piece piece = { .kind = EPACT_PIECE_TURN, .clock = clock };
+  b->put(b->context, &piece);
+}
+
+void epact_binder_start(epact_binder *b)
+{
+  if (b->started || !b->journal) return;
+  b->started = true;
+  turn(b, b->begins);
+}
+
+int epact_binder_record(epact_binder *b, const epact_message *message, int64_t minimum)
+{
+  if (minimum > b->log_clock) b->log_clock = minimum;
+  return epact_records_add(&b->log, message, b->run);
+}
+
+static int append_records(epact_records *to, const epact_records *more)
+{
+  int code = epact_records_reserve(to, more->bytes);
+  if (code) return code;
+  if (more->bytes) memcpy(to->data + to->bytes, more->data, more->bytes);
+  to->bytes += more->bytes;
+  to->count += more->count;
+  return EPACT_OK;
+}
+
+/* Whoever goes on from the snapshot at the cut reads no journal from before it: a state of a later clock must not be
+ * written there. */
+static int record_state(epact_binder *b, int slot, int64_t clock, const void *state, size_t bytes)
+{
+  if (clock <= b->cut) return epact_part_state(&b->log, slot, clock, state, bytes, b->run);
+  epact_early_state *early = epact_calloc(1, sizeof *early);
+  int code = early ? epact_part_state(&early->records, slot, clock, state, bytes, b->run) : EPACT_E_NOMEM;
+  if (code) {
+    free(early);
+    return code;
+  }
+  early->clock = clock;
+  early->next = b->early;
+  b->early = early;
+  return EPACT_OK;
+}
+
+static int admit_early_states(epact_binder *b)
+{
+  int code = EPACT_OK;
+  for (epact_early_state **at = &b->early, *early; (early = *at) && !code;) {
+    if (early->clock > b->cut) {
+      at = &early->next;
+      continue;
+    }
+    code = append_records(&b->log, &early->records);
+    *at = early->next;
+    epact_records_free(&early->records);
+    free(early);
+  }
+  return code;
+}
+
+/* ---- parts ---- */
+
+static epact_assembly *assembly_of(epact_binder *b, int64_t clock)
+{
+  epact_assembly **at = &b->assemblies;
+  while (*at && (*at)->clock < clock) at = &(*at)->next;
+  if (*at && (*at)->clock == clock) return *at;
+  epact_assembly *a = epact_calloc(1, sizeof *a);
+  if (!a) return NULL;
+  a->clock = clock;
+  a->next = *at;
+  *at = a;
+  return a;
+}
+
+/* Tables, then states, then the end. */
+static void finish_part(epact_binder *b, epact_assembly *a)
+{
+  a->failed = a->failed || append_records(&a->tables, &a->states) || epact_part_end(&a->tables, b->run);
+  if (a->failed) epact_records_free(&a->tables); /* an empty part is not written, but rank 0 must know */
+  epact_piece piece = { .kind = EPACT_PIECE_PART, .clock = a->clock, .records = a->tables };
+  a->tables = (epact_records){ NULL, 0, 0, 0 };
+  b->put(b->context, &piece);
+}
+
+/* Parts whose cut is taken and whose workers have all come as far, in the order of clocks. */
+static void hand_over(epact_binder *b)
+{
+  while (b->assemblies && (b->assemblies->cut || b->none)) {
+    epact_assembly *a = b->assemblies;
+    for (int i = 0; i < b->workers; i++) {
+      if (b->passed[i] < a->clock) return;
+    }
+    b->assemblies = a->next;
+    if (b->none) a->failed = epact_part_begin(&a->tables, b->none, a->clock, b->run) != 0;
+    finish_part(b, a);
+    free_assembly(a);
+  }
+}
+
+int epact_binder_cut(epact_binder *b, const epact_shard *shard)
+{
+  int code = EPACT_OK;
+  epact_assembly *a = assembly_of(b, shard->minimum);
+  if (!a) return EPACT_E_NOMEM;
+  a->cut = true;
+  a->failed = epact_part_begin(&a->tables, shard, shard->minimum, b->run) != 0;
+  b->cut = shard->minimum + b->every;
+  if (b->journal) {
+    epact_binder_start(b); /* where all the others have begun this process may as well */
+    epact_binder_flush(b, shard->minimum);
+    turn(b, shard->minimum);
+    code = admit_early_states(b);
+  }
+  hand_over(b);
+  return code;
+}
+
+int epact_binder_pass(epact_binder *b, int local, int64_t clock, const void *state, size_t bytes)
+{
+  int slot = b->first_slot + local, code = EPACT_OK;
+  if (epact_binder_is_cut(b, clock)) {
+    epact_assembly *a = assembly_of(b, clock);
+    code = a ? EPACT_OK : EPACT_E_NOMEM;
+    if (a && state) code = epact_part_state(&a->states, slot, clock, state, bytes, b->run);
+  }
+  if (state && b->journal && !code) code = record_state(b, slot, clock, state, bytes);
+  b->passed[local] = clock;
+  hand_over(b);
+  return code;
+}
