@@ -27,6 +27,9 @@ describe("the protocol under a virtual network", function()
     least["hostile frames"] = 10000
     least.crashes, least.resumed, least.torn = 100, 100, 30
     least["journals written"], least["failures of a disk"], least["frames of earlier lives"] = 2000, 100, 300
+    for what, count in pairs { pushes = 10000, ["mirror hits"] = 2000, evictions = 10000, unsubscriptions = 5000 } do
+      least[what] = count
+    end
     for what, count in pairs(least) do assert.is_true(number_before(output, what) >= count, output) end
   end)
 
@@ -55,6 +58,8 @@ describe("a planted bug", function()
     ["turn"] = "I6", ["late%-turn"] = "I6",
     ["crc"] = "I6", ["clock"] = "I6", ["replay"] = "I6", ["state"] = "I6 state", ["remove"] = "I6", ["fence"] = "I%d",
     ["life"] = "I6", ["no%-state"] = "I6 promise", ["early%-state"] = "I6 promise", ["finished"] = "I6 promise",
+    ["push%-gap"] = "I%d", ["push%-early"] = "I%d",
+    ["push%-cells"] = "I%d", ["unsubscribed"] = "I%d", ["mirror%-old"] = "I%d", ["bare%-copy"] = "I3",
   }
 
   it("is told by each name the simulator knows", function()

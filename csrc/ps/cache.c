@@ -28,13 +28,21 @@ void epact_table_renew(epact_table *table, uint32_t index, int64_t stamp)
   epact_cached *copy = &table->cached[index];
   const epact_client *client = table->client;
   /* A row of this process costs a comparison to look at again, so it is looked at once a clock. A
-   * remote copy serves as long as the SSP rule lets it: at clocks <= stamp + slack. */
-  bool once_a_clock = client->local >= 0 && client->shards == 1;
+   * remote copy serves as long as the SSP rule lets it: at clocks <= stamp + slack. A pushed one may be newer in
+   * the mirror at the next clock. */
+  bool once_a_clock = (client->local >= 0 && client->shards == 1) || (table->schema.push && client->mirror);
   copy->stamp = stamp;
   if (once_a_clock || table->slack == EPACT_ASYNC)
     copy->valid_before = client->clock + 1;
   else
     copy->valid_before = stamp > INT64_MAX - table->slack - 1 ? INT64_MAX : stamp + table->slack + 1;
+}
+
+bool epact_table_is_fresh(const epact_table *table, int64_t row)
+{
+  uint32_t index = epact_store_find(&table->cache, row);
+  return index != EPACT_NO_INDEX && index < table->cached_capacity &&
+         table->client->clock < table->cached[index].valid_before && table->cached[index].stamp >= table->client->floor;
 }
 
 /* Entries of a row in a sorted array on top of its copy. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_KEPT 16 /* clocks; what is older in the mirror is asked for anew */
+
 int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox)
 {
   memset(client, 0, sizeof *client);
@@ -160,6 +162,10 @@ epact_table *epact_client_open(epact_client *client, const char *name, const epa
     return NULL;
   }
   client->table[client->tables++] = table;
+  bool mirrored = client->mirror && epact_mirror_find_table(client->mirror, table->schema.id);
+  int64_t slack = table->slack;
+  int64_t oldest = slack == EPACT_ASYNC ? EPACT_ASYNC_LAG : slack < MOST_KEPT ? slack : MOST_KEPT;
+  if (mirrored && oldest > client->keep) client->keep = oldest;
   for (int s = 0; s < client->shards; s++) {
     epact_message create = {
       .kind = EPACT_M_CREATE, .table = table->schema.id, .schema = &table->schema, .text = table->name
@@ -206,6 +212,27 @@ static int seal_all(epact_client *client, bool flush)
   return EPACT_OK;
 }
 
+/* Batches that are applied, and older than any copy they may be needed on top of. */
+static void let_go(const epact_client *client, epact_link *link)
+{
+  int done = 0;
+  while (done < link->kept && link->batch[done].clock < client->clock - client->keep) {
+    epact_release(link->batch[done++].batch);
+  }
+  if (!done) return;
+  memmove(link->batch, link->batch + done, (size_t)(link->batches - done) * sizeof *link->batch);
+  link->batches -= done;
+  link->kept -= done;
+}
+
+static void take_ack(const epact_client *client, epact_link *link, int64_t clock)
+{
+  int64_t next = clock == EPACT_FOREVER ? EPACT_FOREVER : clock + 1;
+  if (next > link->acknowledged) link->acknowledged = next;
+  while (link->kept < link->batches && link->batch[link->kept].clock <= clock) link->kept++;
+  let_go(client, link);
+}
+
 int epact_client_clock(epact_client *client, bool final)
 {
   bool flush = final || client->flush || (client->cut_every && (client->clock + 1) % client->cut_every == 0);
@@ -238,12 +265,15 @@ int epact_client_clock(epact_client *client, bool final)
       continue;
     }
     for (int64_t r = 0; r < table->log.rows; r++) {
-      table->cached[epact_store_find(&table->cache, table->log.row[r])].logged = 0;
+      epact_cached *copy = &table->cached[epact_store_find(&table->cache, table->log.row[r])];
+      copy->logged = 0;
+      copy->version = 0; /* the copy is a sum */
     }
     epact_log_reset(&table->log);
   }
   client->clock++;
   client->flush = false;
+  for (int s = 0; s < client->shards; s++) let_go(client, &client->link[s]);
   client->finished = final;
   return EPACT_OK;
 }
@@ -251,7 +281,7 @@ int epact_client_clock(epact_client *client, bool final)
 int64_t epact_client_unacknowledged(const epact_client *client)
 {
   int64_t count = 0;
-  for (int s = 0; s < client->shards; s++) count += client->link[s].batches;
+  for (int s = 0; s < client->shards; s++) count += client->link[s].batches - client->link[s].kept;
   return count;
 }
 
@@ -265,7 +295,7 @@ int64_t epact_client_minimum(const epact_client *client)
 int epact_client_congested(const epact_client *client)
 {
   for (int s = 0; s < client->shards; s++) {
-    if (client->link[s].batches >= EPACT_MOST_UNACKNOWLEDGED) return s;
+    if (client->link[s].batches - client->link[s].kept >= EPACT_MOST_UNACKNOWLEDGED) return s;
   }
   return -1;
 }
@@ -274,7 +304,7 @@ int epact_client_resend(epact_client *client)
 {
   for (int s = 0; s < client->shards; s++) {
     epact_link *link = &client->link[s];
-    for (int i = 0; i < link->batches; i++) {
+    for (int i = link->kept; i < link->batches; i++) {
       epact_message again = { .kind = EPACT_M_BATCH,
                               .clock = link->batch[i].clock,
                               .final = link->batch[i].final,
@@ -292,17 +322,6 @@ int epact_client_resend(epact_client *client)
 }
 
 /* ---- answers ---- */
-
-static void take_ack(epact_link *link, int64_t clock)
-{
-  int done = 0;
-  int64_t next = clock == EPACT_FOREVER ? EPACT_FOREVER : clock + 1;
-  if (next > link->acknowledged) link->acknowledged = next;
-  while (done < link->batches && link->batch[done].clock <= clock) epact_release(link->batch[done++].batch);
-  if (!done) return;
-  memmove(link->batch, link->batch + done, (size_t)(link->batches - done) * sizeof *link->batch);
-  link->batches -= done;
-}
 
 static epact_table *find_table(const epact_client *client, uint32_t id)
 {
@@ -369,6 +388,49 @@ int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_
   return code;
 }
 
+int epact_client_overlay_many(epact_table *table, int shard, uint32_t first, uint32_t count, const int64_t *applied)
+{
+  const epact_link *link = &table->client->link[shard];
+  int code = EPACT_OK;
+  for (int b = 0; b < link->batches; b++) {
+    const epact_batch *batch = link->batch[b].batch;
+    for (int i = 0; i < batch->sections; i++) {
+      const epact_section *section = &batch->section[i];
+      for (int64_t r = 0; section->table == table->schema.id && r < section->rows && !code; r++) {
+        uint32_t index = epact_store_find(&table->cache, section->row[r]);
+        if (index >= table->cached_capacity) continue; /* NO_INDEX too */
+        epact_cached *copy = &table->cached[index];
+        uint32_t number = copy->answered - first; /* numbers may wrap */
+        if (number >= count || link->batch[b].clock <= applied[number]) continue;
+        code = overlay_row(table, section, r, index);
+        copy->version = 0; /* the copy is a sum */
+      }
+    }
+  }
+  return code;
+}
+
+int epact_client_unsubscribe(epact_client *client)
+{
+  epact_mirror *mirror = client->mirror;
+  for (int i = 0; i < mirror->tables && mirror->dropped; i++) {
+    epact_mirror_table *table = mirror->table[i];
+    for (int s = 0; s < client->shards; s++) {
+      uint64_t version;
+      epact_section ids = { .table = table->schema.id, .type = table->schema.type, .cols = table->schema.cols };
+      ids.rows = epact_mirror_take_dropped(mirror, table, s, &ids.row, &version);
+      epact_message message = { .kind = EPACT_M_UNSUBSCRIBE,
+                                .table = table->schema.id,
+                                .cursor = (int64_t)version,
+                                .sections = 1,
+                                .section = &ids,
+                                .text = "" };
+      if (ids.rows) emit(client, &message, s);
+    }
+  }
+  return EPACT_OK;
+}
+
 /* Copies that are not whole: they must be fetched again. */
 static void forget_copies(epact_table *table, const epact_section *rows)
 {
@@ -381,13 +443,14 @@ static void forget_copies(epact_table *table, const epact_section *rows)
 static int take_rows(epact_client *client, epact_link *link, const epact_message *message)
 {
   epact_table *table = find_table(client, message->table);
-  if (!table || message->sections != 1) return epact_fail(EPACT_E_PROTO, "an answer with rows nobody asked for");
+  if (!table || message->sections < 1) return epact_fail(EPACT_E_PROTO, "an answer with rows nobody asked for");
   const epact_section *rows = message->section;
   if (rows->type != table->schema.type || rows->cols != table->schema.cols || rows->encoding != EPACT_AS_TYPE ||
       (rows->start != NULL) != table->schema.sparse || (!rows->start && !rows->value && rows->rows)) {
     return epact_fail(EPACT_E_PROTO, "an answer with rows of another shape than table '%s'", table->name);
   }
   size_t bytes = epact_type_bytes(rows->type);
+  table->stats.bytes_rows += (double)epact_section_bytes(rows);
   for (int64_t i = 0; i < rows->rows; i++) {
     if (!epact_schema_has_row(&table->schema, rows->row[i]))
       return epact_fail(EPACT_E_PROTO, "an answer with a row out of range");
@@ -444,6 +507,7 @@ static int take_feed(epact_client *client, int shard, const epact_message *messa
   for (int i = 0; i < message->sections; i++) {
     int code = check_changes(table, &message->section[i]);
     if (code) return code;
+    table->stats.bytes_changes += (double)epact_section_bytes(&message->section[i]);
   }
   if (message->sections) {
     epact_batch *copy = epact_batch_copy(message->sections, message->section);
@@ -475,7 +539,7 @@ int epact_client_step(epact_client *client, const epact_message *message)
   }
   epact_link *link = &client->link[message->shard];
   if (message->kind == EPACT_M_ACK) {
-    take_ack(link, message->clock);
+    take_ack(client, link, message->clock);
     return EPACT_OK;
   }
   if (message->kind == EPACT_M_REFUSED) {
@@ -489,8 +553,8 @@ int epact_client_step(epact_client *client, const epact_message *message)
                                                                [EPACT_M_WAIT] = EPACT_M_REACHED };
   if (message->kind != answer_of[link->asked.kind]) return epact_fail(EPACT_E_PROTO, "an answer of the wrong kind");
   if (message->table != link->asked.table) return epact_fail(EPACT_E_PROTO, "an answer about another table");
-  /* Rows from before batches that are acknowledged by now, and no longer here to be put on top. */
-  if (message->kind == EPACT_M_ROWS && message->applied < link->acknowledged - 1)
+  /* Rows from before batches that are applied by now, and no longer here to be put on top. */
+  if (message->kind == EPACT_M_ROWS && message->applied < epact_link_oldest(link) - 1)
     return ask_again(client, message->shard);
   int code = EPACT_OK;
   if (message->clock > link->minimum) link->minimum = message->clock;
@@ -502,5 +566,6 @@ int epact_client_step(epact_client *client, const epact_message *message)
     return ask_again(client, message->shard);
   }
   link->waiting = false;
+  link->parked = message->final;
   return EPACT_OK;
 }

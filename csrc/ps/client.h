@@ -10,8 +10,12 @@
 #include "filter.h"
 #include "log.h"
 #include "message.h"
+#include "mirror.h"
 
 #define EPACT_ASYNC INT64_MAX
+/* Clocks a pushed copy may be behind in an Async read before the shard is asked, which answers at once: pushes come
+ * when the slowest worker advances, and who is ahead of it wants to see the others who are. */
+#define EPACT_ASYNC_LAG 1
 
 typedef struct epact_client epact_client;
 
@@ -53,13 +57,16 @@ typedef struct {
   epact_batch *batch;
 } epact_unacknowledged;
 
-/* What this worker and one shard have open between them. */
+/* What this worker and one shard have open between them. Batches that are applied stay for a while: a copy of a row
+ * in the mirror may be older, and needs them on top. */
 typedef struct {
-  epact_unacknowledged *batch; /* in clock order */
+  epact_unacknowledged *batch; /* in clock order, without a gap up to the last one */
   int32_t batches, capacity;
-  int64_t acknowledged; /* batches of clocks < this are applied there, and were let go */
+  int32_t kept;         /* the first of them are applied */
+  int64_t acknowledged; /* batches of clocks < this are applied there */
   int64_t minimum;      /* as it said last */
   bool waiting;         /* for the answer to `asked` */
+  bool parked;          /* the last answer had to wait for the minimum clock */
   epact_message asked;
   epact_batch *asked_ids;
 } epact_link;
@@ -77,6 +84,8 @@ struct epact_client {
   epact_link *link; /* by shard */
   epact_table **table;
   int32_t tables;
+  epact_mirror *mirror; /* of the process; NULL: none */
+  int64_t keep;         /* clocks for which applied batches are kept: as old as a copy may be */
   epact_outbox outbox;
   int refused_code; /* a shard's refusal; of a batch (request 0) it stays */
   uint32_t refused_request;
@@ -148,6 +157,20 @@ static inline int64_t epact_table_need(const epact_table *table)
   int64_t need = table->slack == EPACT_ASYNC ? 0 : table->client->clock - table->slack;
   return need > table->client->floor ? need : table->client->floor;
 }
+
+/** The oldest clock of the worker's batches that can still be put on top of a copy of `shard`'s rows. */
+static inline int64_t epact_link_oldest(const epact_link *link)
+{
+  return link->batches ? link->batch[0].clock : link->acknowledged;
+}
+
+/** The copy of a row serves reads at the worker's clock. */
+bool epact_table_is_fresh(const epact_table *table, int64_t row);
+/** Puts batches on top of copies from the mirror. Those numbered first .. first+count-1 (`answered`) hold the worker's
+ * batches up to clock applied[number - first]. */
+int epact_client_overlay_many(epact_table *table, int shard, uint32_t first, uint32_t count, const int64_t *applied);
+/** Tells the shards which rows of theirs this process is sent and does not hold. Steps the mirror. */
+int epact_client_unsubscribe(epact_client *client);
 
 /** Index of a row in the cache, made if new; EPACT_NO_INDEX when memory is short. */
 uint32_t epact_table_index(epact_table *table, int64_t row);

@@ -9,18 +9,25 @@
 
 typedef enum {
   /* worker -> shard */
-  EPACT_M_CREATE = 1, /* schema, text = name */
-  EPACT_M_BATCH,      /* the increments of (slot, clock); final: the worker has finished */
-  EPACT_M_READ,       /* rows of one table; need; section[0] has the ids */
-  EPACT_M_CHANGES,    /* others' increments after `cursor`; need */
-  EPACT_M_WAIT,       /* answered when the minimum clock reaches need */
+  EPACT_M_CREATE = 1,  /* schema, text = name */
+  EPACT_M_BATCH,       /* the increments of (slot, clock); final: the worker has finished */
+  EPACT_M_READ,        /* rows of one table; need; section[0] has the ids */
+  EPACT_M_CHANGES,     /* others' increments after `cursor`; need */
+  EPACT_M_WAIT,        /* answered when the minimum clock reaches need */
+  EPACT_M_UNSUBSCRIBE, /* section[0]: rows of one table this process holds no more; cursor: of reads before that version;
+                          no answer */
   /* shard -> worker */
   EPACT_M_CREATED,
   EPACT_M_ACK,     /* clock: batches up to it are applied here */
-  EPACT_M_ROWS,    /* answer to READ: clock = minimum; applied = the asker's last applied batch */
+  EPACT_M_ROWS,    /* answer to READ: clock = minimum; applied = the asker's last applied batch; cursor = version;
+                      section[1]: the last applied batch of every worker of the asker's process */
   EPACT_M_FEED,    /* answer to CHANGES: cursor = last entry sent */
   EPACT_M_REACHED, /* answer to WAIT */
   EPACT_M_REFUSED, /* code and text: the request or batch was refused */
+  /* shard -> process (slot: any of its workers) */
+  EPACT_M_PUSH, /* changes of one table's subscribed rows from version `applied` to version `cursor`; clock = minimum;
+                   request = number of the part, final: the last one. section[0]: last applied batches, as in ROWS;
+                   [1]: whole rows; [2]: rows by their changed cells, as values */
   /* process -> process, outside the state machines */
   EPACT_M_REGISTER,  /* to rank 0: text = endpoint, slot = workers */
   EPACT_M_MEMBERS,   /* from rank 0: text = "workers endpoint\n" for every rank */
@@ -58,9 +65,9 @@ typedef struct {
   uint32_t request; /* echoed in the answer */
   int64_t clock;    /* BATCH: its clock; requests: the minimum needed; answers: the minimum */
   int64_t applied;  /* ROWS: clock of the asker's last batch in these values; -1 none */
-  int64_t cursor;   /* CHANGES, FEED: position in the table's feed */
+  int64_t cursor;   /* CHANGES, FEED: position in the table's feed; ROWS, PUSH: the shard's version */
   int32_t code;     /* REFUSED */
-  bool final;       /* BATCH: no more will come from this slot */
+  bool final;       /* BATCH: no more will come from this slot; answers: the request had to wait; PUSH: the last part */
   int32_t sections;
   const epact_section *section;
   const epact_schema *schema; /* CREATE */

@@ -216,8 +216,8 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
 /* Frames a process must not believe: of a slot that is not the sender's, an answer to somebody else's worker. */
 static bool belongs(const epact_process *process, const epact_message *m)
 {
-  bool to_shard = m->kind >= EPACT_M_CREATE && m->kind <= EPACT_M_WAIT;
-  bool to_worker = m->kind >= EPACT_M_CREATED && m->kind <= EPACT_M_REFUSED;
+  bool to_shard = m->kind >= EPACT_M_CREATE && m->kind <= EPACT_M_UNSUBSCRIBE;
+  bool to_worker = m->kind >= EPACT_M_CREATED && m->kind <= EPACT_M_PUSH;
   if (to_shard)
     return process->serves && m->slot >= 0 && m->slot < process->slots && process->slot_rank[m->slot] == m->sender;
   return to_worker && m->slot >= process->first_slot && m->slot < process->first_slot + process->workers &&
@@ -251,8 +251,12 @@ static void take_frame(epact_net *net, epact_letter *letter)
     epact_liveness_heard(net, m->sender);
   } else if (!belongs(process, m)) {
     epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame of rank %d for worker %d", m->sender, m->slot);
+  } else if (m->kind == EPACT_M_PUSH) {
+    epact_liveness_heard(net, m->sender);
+    if (epact_process_mirror(process, m)) epact_process_stop(process, epact_error_message());
   } else if (m->kind >= EPACT_M_CREATED) {
     epact_liveness_heard(net, m->sender);
+    if (m->kind == EPACT_M_ROWS && epact_process_mirror(process, m)) epact_process_stop(process, epact_error_message());
     epact_worker_post(&process->worker[m->slot - process->first_slot], letter);
     return;
   } else {

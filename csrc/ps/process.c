@@ -15,6 +15,7 @@
 #define DEFAULT_TIMEOUT 300.0
 #define SLICE_SECONDS 0.1 /* a wait looks up this often */
 #define ASK_SECONDS 0.5   /* between two requests to join */
+#define CACHE_BYTES ((int64_t)1 << 30)
 
 void epact_condition_init(pthread_cond_t *condition)
 {
@@ -25,8 +26,8 @@ void epact_condition_init(pthread_cond_t *condition)
   pthread_condattr_destroy(&attributes);
 }
 
-/* Workers that read without pause must not keep a batch out. */
-static void init_shard_lock(pthread_rwlock_t *lock)
+/* Workers that read without pause must not keep a batch, or a push, out. */
+static void init_lock_for_readers(pthread_rwlock_t *lock)
 {
   pthread_rwlockattr_t attributes;
   pthread_rwlockattr_init(&attributes);
@@ -146,6 +147,14 @@ void epact_process_admitted(epact_process *process, int shard, int64_t clock)
   process->admitted[shard] = clock;
   pthread_cond_broadcast(&process->advanced);
   pthread_mutex_unlock(&process->advance_lock);
+}
+
+int epact_process_mirror(epact_process *process, const epact_message *message)
+{
+  pthread_rwlock_wrlock(&process->mirror_lock);
+  int code = epact_mirror_step(&process->mirror, message);
+  pthread_rwlock_unlock(&process->mirror_lock);
+  return code;
 }
 
 /* ---- waiting and stopping ---- */
@@ -341,8 +350,16 @@ static int open_workers(epact_process *process)
                                  process->serves ? process->rank : -1, outbox);
     if (code) return code;
     epact_client_begin(&worker->client, atomic_load(&process->minimum));
+    if (process->net) worker->client.mirror = &process->mirror;
   }
   return EPACT_OK;
+}
+
+static int open_mirror(epact_process *process, const epact_process_options *o)
+{
+  return epact_mirror_init(&process->mirror, process->servers, process->first_slot, process->workers,
+                           o->cache_rows > 0 ? o->cache_rows : INT64_MAX,
+                           (size_t)(o->cache_bytes > 0 ? o->cache_bytes : CACHE_BYTES));
 }
 
 static int prepare_to_join(epact_process *process)
@@ -396,7 +413,8 @@ epact_process *epact_process_open(const epact_process_options *options)
   process->workers = options->workers;
   process->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
   process->deterministic = options->deterministic != 0;
-  init_shard_lock(&process->shard_lock);
+  init_lock_for_readers(&process->shard_lock);
+  init_lock_for_readers(&process->mirror_lock);
   pthread_mutex_init(&process->advance_lock, NULL);
   pthread_mutex_init(&process->stop_lock, NULL);
   pthread_mutex_init(&process->shared_lock, NULL);
@@ -412,6 +430,8 @@ epact_process *epact_process_open(const epact_process_options *options)
   if (!code) code = lay_out_slots(process, workers);
   if (!code)
     code = epact_shard_init(&process->shard, process->rank, process->servers, process->slots, process->deterministic);
+  if (!code) code = epact_shard_settle(&process->shard, process->slot_rank);
+  if (!code) code = open_mirror(process, options);
   if (!code) {
     epact_shard_begin(&process->shard, begin.clock, process->keep ? options->snapshot_every : 0);
     atomic_store(&process->minimum, begin.clock);
@@ -458,6 +478,7 @@ void epact_process_close(epact_process *process)
   }
   epact_keep_close(process->keep);
   if (process->shard.slot) epact_shard_free(&process->shard);
+  epact_mirror_free(&process->mirror);
   while (process->shared) {
     epact_shared_block *block = process->shared;
     process->shared = block->next;
@@ -466,6 +487,7 @@ void epact_process_close(epact_process *process)
     free(block);
   }
   pthread_rwlock_destroy(&process->shard_lock);
+  pthread_rwlock_destroy(&process->mirror_lock);
   pthread_mutex_destroy(&process->advance_lock);
   pthread_mutex_destroy(&process->stop_lock);
   pthread_mutex_destroy(&process->shared_lock);

@@ -1,7 +1,7 @@
 /* A process's part in a job: its shard behind a lock, its workers, its link to other processes.
  *
- * Locks, in the order they may be taken: shard_lock (the shard's state; readers of rows share it),
- * then one of advance_lock (waiting for the minimum clock), an inbox's lock, the net's queue lock. */
+ * Locks, in the order they may be taken: one of shard_lock and mirror_lock (the state of each; readers of rows share
+ * them), then one of advance_lock (waiting for the minimum clock), an inbox's lock, the net's queue lock. */
 #ifndef EPACT_PS_PROCESS_H
 #define EPACT_PS_PROCESS_H
 
@@ -28,7 +28,8 @@ struct epact_worker {
   epact_process *process;
   int local;
   epact_client client;
-  int failure; /* of a step that was made inside emit */
+  int failure;      /* of a step that was made inside emit */
+  double wait_room; /* seconds */
   bool keeps_state, must_save;
   char *restored; /* its state in the snapshot this job began with */
   size_t restored_bytes;
@@ -64,6 +65,9 @@ struct epact_process {
   pthread_rwlock_t shard_lock;
   epact_shard shard;
 
+  pthread_rwlock_t mirror_lock;
+  epact_mirror mirror; /* of other processes' rows; unused when size is 1 */
+
   pthread_mutex_t advance_lock;
   pthread_cond_t advanced;
   _Atomic int64_t minimum; /* of the shard, for waiting without its lock */
@@ -82,6 +86,8 @@ void epact_condition_init(pthread_cond_t *condition);
 /** One step of this process's shard. Answers go to `caller` at once, to other workers by their inbox,
  * to other processes by the net. */
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
+/** One step of this process's mirror. */
+int epact_process_mirror(epact_process *process, const epact_message *message);
 /** Waits until the shard's minimum clock is at least `need`. `table`: its name for errors, or NULL. */
 int epact_process_wait(epact_process *process, int64_t need, const char *table);
 /** The processes that hold the slots of a lost one go on without them. */

@@ -57,6 +57,8 @@ typedef struct {
   /* Shards are on ranks 0 .. servers-1 (0: on all). go_on: a lost process that holds none leaves the clock, and the
    * others go on. elastic: processes may join while the job runs; join: this one does (rank and size are told it). */
   int32_t servers, go_on, elastic, join;
+  int64_t cache_rows;       /* most rows of other processes the workers share copies of; <= 0: no limit */
+  int64_t cache_bytes;      /* ... and most bytes; <= 0: 1 GiB */
   int (*interrupted)(void); /* asked while waiting for other processes to come: a negative code, with its
                                sentence, gives up. NULL: never */
   const char *address;      /* HOST or HOST:PORT at which the others reach this process; NULL: as the system routes */
@@ -150,6 +152,7 @@ typedef struct {
   int32_t sparse;         /* rows are stored by their non-zero cells */
   int32_t sparse_updates; /* increments are logged cell by cell; implied by sparse */
   int32_t changes;        /* increments are kept until every worker has read them as changes */
+  int32_t push;           /* processes are sent the changes of rows they have read (ESSP) */
   int64_t staleness;      /* >= 0; INT64_MAX: Async. Of this worker's reads. */
   /* What this worker sends of its increments at a clock; what it does not, it keeps and adds to later ones, so that
    * nothing is lost. All of it goes out, exact, at a barrier and at finish. See filter.h. */
@@ -208,13 +211,21 @@ EPACT_API int epact_table_changes(epact_table *table, int64_t *count, const epac
 
 enum { EPACT_STALENESS_BINS = 64 };
 typedef struct {
-  double reads;                           /* get calls served */
-  double fetches;                         /* rows brought to the cache */
-  double increments;                      /* cells published */
-  double bytes;                           /* published */
-  double wait_seconds;                    /* spent waiting for slower workers or the network */
+  double reads;                     /* get calls served */
+  double fetches;                   /* rows brought to the cache */
+  double hits;                      /* ... from rows the process had */
+  double increments;                /* cells published */
+  double bytes;                     /* published */
+  double bytes_rows, bytes_changes; /* of answers that came in */
+  double wait_seconds;              /* spent in reads that had to ask: */
+  double wait_clock, wait_net;      /* ... for slower workers; else for other processes to answer */
+  /* of the process, so in the statistics of its first worker only: pushes that came in, rows of others it let go, and
+   * rows of its shard that other processes are sent the changes of (counted once for each) */
+  double bytes_pushed, evictions, subscribed;
   double staleness[EPACT_STALENESS_BINS]; /* reads by (clock - clock of the copy); last bin: or more */
 } epact_table_stats;
+/** Seconds the worker waited until no more than a window of its batches was under way. */
+EPACT_API double epact_worker_wait_room(const epact_worker *worker);
 EPACT_API int epact_table_statistics(const epact_table *table, epact_table_stats *stats);
 
 #endif

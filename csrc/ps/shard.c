@@ -9,6 +9,16 @@
 #include <string.h>
 
 #define FEED_BYTES ((size_t)8 << 20) /* of one answer */
+#define PUSH_BYTES ((size_t)8 << 20) /* of one part */
+
+static int grow_homes(epact_shard *shard, int slots)
+{
+  int code = epact_grow(&shard->home, (size_t)slots, sizeof *shard->home);
+  if (!code) code = epact_grow(&shard->home_workers, (size_t)slots, sizeof *shard->home_workers);
+  if (!code) code = epact_grow(&shard->home_slot, (size_t)slots, sizeof *shard->home_slot);
+  if (!code) code = epact_grow(&shard->home_applied, (size_t)slots, sizeof *shard->home_applied);
+  return code;
+}
 
 int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool deterministic)
 {
@@ -17,10 +27,35 @@ int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool d
   shard->shards = shards;
   shard->slots = slots;
   shard->deterministic = deterministic;
+  shard->push_bytes = PUSH_BYTES;
   shard->slot = epact_calloc((size_t)slots, sizeof *shard->slot);
-  if (!shard->slot) return EPACT_E_NOMEM;
+  if (!shard->slot || grow_homes(shard, slots)) {
+    epact_shard_free(shard);
+    return EPACT_E_NOMEM;
+  }
   epact_shard_begin(shard, 0, 0);
+  return epact_shard_settle(shard, NULL);
+}
+
+int epact_shard_settle(epact_shard *shard, const int32_t *home)
+{
+  shard->homes = 0;
+  memset(shard->home_workers, 0, (size_t)shard->slots * sizeof *shard->home_workers);
+  for (int i = 0; i < shard->slots; i++) {
+    int32_t h = home ? home[i] : i;
+    if (h < 0 || h >= shard->slots) return epact_fail(EPACT_E_MISUSE, "worker %d cannot live in process %d", i, h);
+    shard->home[i] = h;
+    shard->home_workers[h]++;
+    if (h >= shard->homes) shard->homes = h + 1;
+  }
   return EPACT_OK;
+}
+
+void epact_shard_forget_home(epact_shard *shard, int home)
+{
+  for (int i = 0; i < shard->tables; i++) {
+    if (shard->table[i]->subscribed) epact_subscriptions_forget(shard->table[i]->subscribed, home);
+  }
 }
 
 /* The first multiple of `every` after `clock`. */
@@ -52,6 +87,10 @@ void epact_shard_free(epact_shard *shard)
   free(shard->table);
   free(shard->parked);
   free(shard->gathered);
+  free(shard->home);
+  free(shard->home_workers);
+  free(shard->home_slot);
+  free(shard->home_applied);
   memset(shard, 0, sizeof *shard);
 }
 
@@ -98,24 +137,32 @@ static int refuse(epact_shard *shard, const epact_message *asked, int code, cons
   return EPACT_OK;
 }
 
-static int answer_read(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+static int answer_read(epact_shard *shard, const epact_message *asked, bool waited, const epact_outbox *outbox)
 {
   const epact_shard_table *table = epact_shard_find_table(shard, asked->table);
-  epact_section rows;
-  int code = epact_shard_table_gather(table, asked->section->rows, asked->section->row, &shard->gathered,
-                                      &shard->gathered_bytes, &rows);
+  const epact_section *ids = asked->section;
+  int home = shard->home[asked->slot];
+  epact_section section[2];
+  int code =
+      epact_shard_table_gather(table, ids->rows, ids->row, &shard->gathered, &shard->gathered_bytes, &section[0]);
+  if (!code && table->subscribed && shard->home_workers[home]) {
+    code = epact_subscriptions_add(table->subscribed, home, ids->rows, ids->row, shard->version);
+  }
   if (code) return code;
+  section[1] = epact_shard_home_applied(shard, home);
   epact_message answer = answer_to(shard, asked, EPACT_M_ROWS);
   answer.applied = shard->slot[asked->slot].applied;
-  answer.sections = 1;
-  answer.section = &rows;
+  answer.cursor = (int64_t)shard->version;
+  answer.sections = 2;
+  answer.section = section;
+  answer.final = waited;
   outbox->emit(outbox->context, &answer);
   return EPACT_OK;
 }
 
 /* One answer carries whole batches, so a reader sees a batch whole or not at all. When it had to be
  * cut short it says a minimum below what was asked, and the reader asks again from the new cursor. */
-static int answer_changes(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+static int answer_changes(epact_shard *shard, const epact_message *asked, bool waited, const epact_outbox *outbox)
 {
   epact_shard_table *table = epact_shard_find_table(shard, asked->table);
   const epact_feed_entry *entry;
@@ -136,17 +183,20 @@ static int answer_changes(epact_shard *shard, const epact_message *asked, const 
   answer.cursor = cursor;
   answer.sections = sections;
   answer.section = section;
+  answer.final = waited;
   if (cut) answer.clock = asked->clock - 1;
   outbox->emit(outbox->context, &answer);
   free(section);
   return EPACT_OK;
 }
 
-static int answer(epact_shard *shard, const epact_message *asked, const epact_outbox *outbox)
+/* `waited`: the minimum clock had to come to what was asked for. */
+static int answer(epact_shard *shard, const epact_message *asked, bool waited, const epact_outbox *outbox)
 {
-  if (asked->kind == EPACT_M_READ) return answer_read(shard, asked, outbox);
-  if (asked->kind == EPACT_M_CHANGES) return answer_changes(shard, asked, outbox);
+  if (asked->kind == EPACT_M_READ) return answer_read(shard, asked, waited, outbox);
+  if (asked->kind == EPACT_M_CHANGES) return answer_changes(shard, asked, waited, outbox);
   epact_message reached = answer_to(shard, asked, EPACT_M_REACHED);
+  reached.final = waited;
   outbox->emit(outbox->context, &reached);
   return EPACT_OK;
 }
@@ -188,16 +238,17 @@ static int park(epact_shard *shard, const epact_message *asked)
   return EPACT_OK;
 }
 
+/* The minimum has advanced: pushes first, so that who was waiting finds them. */
 static int release_parked(epact_shard *shard, const epact_outbox *outbox)
 {
-  int kept = 0, first_code = EPACT_OK;
+  int kept = 0, first_code = epact_shard_push(shard, outbox);
   for (int i = 0; i < shard->parked_count; i++) {
     epact_parked waiting = shard->parked[i];
     if (waiting.message.clock > shard->minimum) {
       shard->parked[kept++] = waiting;
       continue;
     }
-    int code = answer(shard, &waiting.message, outbox);
+    int code = answer(shard, &waiting.message, true, outbox);
     if (code && !first_code) first_code = code;
     epact_release(waiting.ids);
   }
@@ -227,7 +278,7 @@ static int take_request(epact_shard *shard, const epact_message *asked, const ep
       return refuse(shard, asked, code, outbox);
     }
   }
-  return asked->clock > shard->minimum ? park(shard, asked) : answer(shard, asked, outbox);
+  return asked->clock > shard->minimum ? park(shard, asked) : answer(shard, asked, false, outbox);
 }
 
 /* ---- batches ---- */
@@ -285,6 +336,8 @@ static int apply_batch(epact_shard *shard, int slot, int64_t clock, bool final, 
 static void advance(epact_shard *shard, epact_slot *slot, int64_t clock, bool final)
 {
   slot->applied = final ? EPACT_FOREVER : clock;
+  int home = shard->home[slot - shard->slot];
+  if (final && --shard->home_workers[home] == 0) epact_shard_forget_home(shard, home);
   for (int i = 0; i < shard->tables && final; i++) { /* it reads no more changes */
     epact_shard_feed_consumed(shard->table[i], shard->slots, (int)(slot - shard->slot), EPACT_FOREVER);
   }
@@ -477,11 +530,16 @@ int epact_shard_admit(epact_shard *shard, int first, int count)
   if (clock == EPACT_FOREVER) return epact_fail(EPACT_E_STOPPED, "all workers have finished");
   if (first != shard->slots) return epact_fail(EPACT_E_PROTO, "worker %d comes where %d is next", first, shard->slots);
   int slots = first + count, code = epact_grow(&shard->slot, (size_t)slots, sizeof *shard->slot);
-  for (int i = 0; i < shard->tables && !code; i++) code = epact_shard_table_admit(shard->table[i], first, slots);
+  if (!code) code = grow_homes(shard, slots);
+  for (int i = 0; i < shard->tables && !code; i++) {
+    code = epact_shard_table_admit(shard->table[i], first, slots, shard->homes + 1);
+  }
   if (code) return code;
   for (int s = first; s < slots; s++) {
     shard->slot[s] = (epact_slot){ .applied = clock - 1, .received = clock - 1, .told = clock - 1 };
+    shard->home[s] = shard->homes;
   }
+  shard->home_workers[shard->homes++] = count;
   shard->slots = slots;
   return EPACT_OK;
 }
@@ -492,7 +550,7 @@ epact_shard_table *epact_shard_make_table(epact_shard *shard, const char *name, 
 {
   if (epact_grow(&shard->table, (size_t)shard->tables + 1, sizeof *shard->table)) return NULL;
   /* A store in one piece wastes pages when the rows are dealt to several shards. */
-  epact_shard_table *table = epact_shard_table_new(name, schema, shard->slots, shard->shards == 1);
+  epact_shard_table *table = epact_shard_table_new(name, schema, shard->slots, shard->homes, shard->shards == 1);
   if (!table) return NULL;
   for (int s = 0; s < shard->slots; s++) {
     if (shard->slot[s].applied == EPACT_FOREVER) table->cursor[s] = EPACT_FOREVER;
@@ -525,6 +583,17 @@ static int take_create(epact_shard *shard, const epact_message *message, const e
   return EPACT_OK;
 }
 
+/* Harmless when lost or late: who is sent rows it does not hold says so again. */
+static int take_unsubscribe(epact_shard *shard, const epact_message *message)
+{
+  const epact_shard_table *table = epact_shard_find_table(shard, message->table);
+  if (table && table->subscribed && message->sections == 1) {
+    epact_subscriptions_drop(table->subscribed, shard->home[message->slot], message->section->rows,
+                             message->section->row, (uint64_t)message->cursor);
+  }
+  return EPACT_OK;
+}
+
 int epact_shard_step(epact_shard *shard, const epact_message *message, const epact_outbox *outbox)
 {
   if (message->slot < 0 || message->slot >= shard->slots) {
@@ -547,6 +616,8 @@ int epact_shard_step(epact_shard *shard, const epact_message *message, const epa
   case EPACT_M_CHANGES:
   case EPACT_M_WAIT:
     return take_request(shard, message, outbox);
+  case EPACT_M_UNSUBSCRIBE:
+    return take_unsubscribe(shard, message);
   default:
     shard->refused++;
     return EPACT_OK;

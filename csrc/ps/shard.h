@@ -8,11 +8,15 @@
  *
  * Cuts. Batches tagged >= cut wait, staged, until the minimum is there: the tables then hold exactly the
  * increments tagged < cut, as those of every other shard will at its own time, with no talk between them.
- * The caller saves them and lets the shard go on (epact_shard_pass_cut). */
+ * The caller saves them and lets the shard go on (epact_shard_pass_cut).
+ *
+ * Pushed tables. Who reads a row is sent its changes whenever the minimum advances (push.c), before the requests that
+ * waited for it are answered. A push says from which version of the shard to which it leads, so that a lost one is
+ * noticed. Versions therefore never go back in a job: a shard that is restored begins above all it had. */
 #ifndef EPACT_PS_SHARD_H
 #define EPACT_PS_SHARD_H
 
-#include "message.h"
+#include "subscription.h"
 
 typedef struct {
   int32_t slot;
@@ -29,9 +33,10 @@ typedef struct {
   /* changes: entries feed_first .. feed_first + feed_count - 1 */
   epact_feed_entry *feed;
   int64_t feed_first, feed_count, feed_capacity;
-  int64_t *cursor;      /* by slot: entries before it were read */
-  epact_batch *pending; /* copy for the feed of the batch being applied */
-  uint64_t seen;        /* serial of the last batch that named this table */
+  int64_t *cursor;                 /* by slot: entries before it were read */
+  epact_batch *pending;            /* copy for the feed of the batch being applied */
+  uint64_t seen;                   /* serial of the last batch that named this table */
+  epact_subscriptions *subscribed; /* to a pushed table; else NULL */
 } epact_shard_table;
 
 typedef struct {
@@ -74,6 +79,14 @@ typedef struct {
   int64_t duplicates, refused; /* counted: batches seen again, messages refused */
   char *gathered;              /* an answer being put together */
   size_t gathered_bytes;
+  /* pushes */
+  int32_t *home; /* by slot: the process its worker lives in; each in one of its own unless told */
+  int32_t homes;
+  int32_t *home_workers; /* by process: those that have not finished */
+  int64_t *home_slot;    /* the slots of a process being answered, and the last batches applied of each */
+  int64_t *home_applied;
+  uint64_t pushed;   /* the version the last push led to */
+  size_t push_bytes; /* of one part of a push */
 } epact_shard;
 
 int epact_shard_init(epact_shard *shard, int rank, int shards, int slots, bool deterministic);
@@ -82,6 +95,10 @@ void epact_shard_free(epact_shard *shard);
 /** Before the first message: every slot begins at `clock`, and the tables are cut after every `cut_every`
  * clocks (0: never). */
 void epact_shard_begin(epact_shard *shard, int64_t clock, int64_t cut_every);
+/** Before the first message: slot i belongs to a worker of process home[i]. */
+int epact_shard_settle(epact_shard *shard, const int32_t *home);
+/** Process `home` is lost: it is sent nothing more. */
+void epact_shard_forget_home(epact_shard *shard, int home);
 /** The tables are at a cut: nothing is applied until epact_shard_pass_cut. */
 static inline bool epact_shard_at_cut(const epact_shard *shard)
 {
@@ -94,7 +111,7 @@ int epact_shard_pass_cut(epact_shard *shard, const epact_outbox *outbox);
 /** The worker in the slot is lost, or was given up: what has come from it without a gap is its last. Its messages are
  * refused from now on (E_FENCED); nobody waits for it any more. */
 int epact_shard_evict(epact_shard *shard, int slot, const epact_outbox *outbox);
-/** `count` workers more, from slot `first` on, which begin at the minimum clock. They read no changes. Told again, it
+/** `count` workers more, from slot `first` on, of one more process, which begin at the minimum clock. They read no changes. Told again, it
  * does nothing. */
 int epact_shard_admit(epact_shard *shard, int first, int count);
 
@@ -108,6 +125,12 @@ epact_shard_table *epact_shard_make_table(epact_shard *shard, const char *name, 
 epact_shard_table *epact_shard_find_table(const epact_shard *shard, uint32_t id);
 /** The slot that holds the minimum back (the first of them). */
 int epact_shard_slowest(const epact_shard *shard);
+
+/* push.c */
+/** Sends every process the changes of the rows it is subscribed to, since the last push. */
+int epact_shard_push(epact_shard *shard, const epact_outbox *outbox);
+/** The last batches applied of the workers of process `home`, as a section: row = slot. Valid until the next. */
+epact_section epact_shard_home_applied(epact_shard *shard, int home);
 
 /** The first entry of a table's feed after *cursor that another slot made; *cursor moves to it (or to
  * the end, and NULL is returned). Changes nothing. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *schema, int slots, bool whole)
+epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *schema, int slots, int homes, bool whole)
 {
   epact_shard_table *table = epact_calloc(1, sizeof *table);
   if (!table) return NULL;
@@ -18,13 +18,20 @@ epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *s
     epact_shard_table_free(table);
     return NULL;
   }
+  if (!schema->push) return table;
+  table->subscribed = epact_calloc(1, sizeof *table->subscribed);
+  if (!table->subscribed || epact_subscriptions_init(table->subscribed, homes)) {
+    epact_shard_table_free(table);
+    return NULL;
+  }
   return table;
 }
 
-int epact_shard_table_admit(epact_shard_table *table, int first, int slots)
+int epact_shard_table_admit(epact_shard_table *table, int first, int slots, int homes)
 {
   int code = epact_grow(&table->cursor, (size_t)slots, sizeof *table->cursor);
   for (int s = first; s < slots && !code; s++) table->cursor[s] = EPACT_FOREVER;
+  if (!code && table->subscribed) code = epact_subscriptions_admit(table->subscribed, homes);
   return code;
 }
 
@@ -33,6 +40,8 @@ void epact_shard_table_free(epact_shard_table *table)
   if (!table) return;
   for (int64_t i = 0; i < table->feed_count; i++) epact_release(table->feed[i].batch);
   epact_store_free(&table->store);
+  if (table->subscribed) epact_subscriptions_free(table->subscribed);
+  free(table->subscribed);
   free(table->feed);
   free(table->version);
   free(table->cursor);
@@ -211,6 +220,10 @@ void epact_shard_table_apply(epact_shard_table *table, const epact_section *s, i
       epact_decode_add(s->type, s->encoding, epact_store_values(&table->store, index), s->value, i * s->cols, s->cols);
     }
     table->version[index] = version;
+    if (table->subscribed) {
+      int64_t cells = table->schema.sparse ? table->store.cells[index].count : s->cols;
+      epact_subscriptions_note(table->subscribed, s, i, cells);
+    }
   }
 }
 

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *schema, int slots, bool whole);
+epact_shard_table *epact_shard_table_new(const char *name, const epact_schema *schema, int slots, int homes,
+                                         bool whole);
 void epact_shard_table_free(epact_shard_table *table);
 
 /* A section is applied in three steps, so that a batch is taken whole or not at all: check refuses
@@ -16,7 +17,7 @@ int epact_shard_table_prepare(epact_shard_table *table, const epact_section *sec
 void epact_shard_table_apply(epact_shard_table *table, const epact_section *section, int slot, int64_t clock,
                              uint64_t version);
 /** Slots first .. slots - 1 are new; they read no changes. */
-int epact_shard_table_admit(epact_shard_table *table, int first, int slots);
+int epact_shard_table_admit(epact_shard_table *table, int first, int slots, int homes);
 /** Undoes prepare, for a batch that is not applied after all. */
 void epact_shard_table_forget(epact_shard_table *table);
 

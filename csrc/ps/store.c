@@ -15,7 +15,7 @@
 bool epact_schema_equal(const epact_schema *a, const epact_schema *b)
 {
   return a->type == b->type && a->rows == b->rows && a->cols == b->cols && a->sparse == b->sparse &&
-         a->sparse_updates == b->sparse_updates && a->changes == b->changes && a->hold == b->hold;
+         a->sparse_updates == b->sparse_updates && a->changes == b->changes && a->hold == b->hold && a->push == b->push;
 }
 
 const char *epact_schema_text(const epact_schema *schema, char *text, size_t bytes)
@@ -23,12 +23,12 @@ const char *epact_schema_text(const epact_schema *schema, char *text, size_t byt
   char rows[32], hold[48] = "";
   snprintf(rows, sizeof rows, "%" PRId64, schema->rows);
   if (schema->hold) snprintf(hold, sizeof hold, ", hold %" PRId64, schema->hold);
-  snprintf(text, bytes, "%s x %" PRId64 " %s %s%s%s", schema->rows ? rows : "any", schema->cols,
+  snprintf(text, bytes, "%s x %" PRId64 " %s %s%s%s%s", schema->rows ? rows : "any", schema->cols,
            epact_type_name(schema->type),
            schema->sparse           ? "sparse"
            : schema->sparse_updates ? "dense with sparse updates"
                                     : "dense",
-           schema->changes ? ", changes kept" : "", hold);
+           schema->changes ? ", changes kept" : "", schema->push ? ", pushed" : "", hold);
   return text;
 }
 

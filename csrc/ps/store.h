@@ -19,6 +19,7 @@ typedef struct {
   bool sparse_updates; /* increments travel cell by cell */
   bool changes;
   int64_t hold; /* clocks that a worker may keep increments to itself (filter.h); 0: all are published at once */
+  bool push;    /* who has read a row is sent its changes */
 } epact_schema;
 
 bool epact_schema_equal(const epact_schema *a, const epact_schema *b);

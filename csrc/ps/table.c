@@ -357,6 +357,22 @@ double epact_table_cell(epact_table *table, int64_t row, int64_t col)
 
 int epact_table_statistics(const epact_table *table, epact_table_stats *stats)
 {
+  epact_worker *worker = table->worker;
+  epact_process *process = worker ? worker->process : NULL;
   *stats = table->stats;
+  if (!process || worker->local) return EPACT_OK;
+  pthread_rwlock_rdlock(&process->mirror_lock);
+  const epact_mirror_table *mirrored = epact_mirror_find_table(&process->mirror, table->schema.id);
+  if (mirrored) {
+    stats->bytes_pushed = mirrored->pushed;
+    stats->evictions = mirrored->evicted;
+  }
+  pthread_rwlock_unlock(&process->mirror_lock);
+  pthread_rwlock_rdlock(&process->shard_lock);
+  const epact_shard_table *master = epact_shard_find_table(&process->shard, table->schema.id);
+  for (int p = 0; master && master->subscribed && p < master->subscribed->processes; p++) {
+    stats->subscribed += (double)master->subscribed->held[p];
+  }
+  pthread_rwlock_unlock(&process->shard_lock);
   return EPACT_OK;
 }

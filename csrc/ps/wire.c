@@ -62,7 +62,8 @@ static char *put_schema(const epact_schema *schema, char *target)
                                      schema->type,
                                      schema->rows,
                                      schema->cols,
-                                     schema->sparse | schema->sparse_updates << 1 | schema->changes << 2,
+                                     schema->sparse | schema->sparse_updates << 1 | schema->changes << 2 |
+                                         schema->push << 3,
                                      schema->hold };
   memcpy(target, word, sizeof word);
   return target + sizeof word;
@@ -226,12 +227,12 @@ static int get_schema(const char **at, const char *end, epact_schema *schema)
   memcpy(word, *at, sizeof word);
   *at += sizeof word;
   if (word[0] < 0 || word[0] > UINT32_MAX || word[1] < EPACT_F32 || word[1] > EPACT_I64 || word[2] < 0 ||
-      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 7 || word[5] < 0 ||
+      word[2] > INT64_C(1) << 53 || word[3] < 1 || word[3] > INT32_MAX || word[4] < 0 || word[4] > 15 || word[5] < 0 ||
       (word[4] & 3) == 1) { /* sparse rows take sparse updates only */
     return epact_fail(EPACT_E_PROTO, "a schema is malformed");
   }
-  *schema = (epact_schema){ (uint32_t)word[0], (int)word[1], word[2],     word[3],
-                            word[4] & 1,       word[4] & 2,  word[4] & 4, word[5] };
+  *schema = (epact_schema){ (uint32_t)word[0], (int)word[1], word[2], word[3],    word[4] & 1,
+                            word[4] & 2,       word[4] & 4,  word[5], word[4] & 8 };
   return EPACT_OK;
 }
 
@@ -272,7 +273,8 @@ static int get_payload(const char *at, const char *end, epact_decoded *decoded)
 
 static bool has_sections(int64_t kind)
 {
-  return kind == EPACT_M_BATCH || kind == EPACT_M_READ || kind == EPACT_M_ROWS || kind == EPACT_M_FEED;
+  return kind == EPACT_M_BATCH || kind == EPACT_M_READ || kind == EPACT_M_UNSUBSCRIBE || kind == EPACT_M_ROWS ||
+         kind == EPACT_M_FEED || kind == EPACT_M_PUSH;
 }
 
 static int check_fields(const int64_t *field, size_t payload)

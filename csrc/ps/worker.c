@@ -1,5 +1,6 @@
 /* What a worker thread calls: its clock, and reads that wait as long as the SSP rule demands. */
 #include "keep.h"
+#include "read.h"
 
 #include "../base/internal.h"
 
@@ -11,8 +12,6 @@
 #define SLICE_SECONDS 0.1    /* a wait looks up this often */
 #define PATIENCE_SECONDS 2.0 /* without an answer, before what was sent is sent again the first time */
 #define MOST_PATIENCE_SECONDS 16.0
-#define READ_BYTES ((int64_t)4 << 20) /* of one request to another process */
-#define READ_SPARSE_ROWS 4096
 
 epact_worker_place epact_worker_where(const epact_worker *worker)
 {
@@ -127,7 +126,7 @@ static int take_letters(epact_worker *worker)
 static int await_room(epact_worker *worker)
 {
   epact_process *process = worker->process;
-  double end = epact_now() + process->timeout, patience = PATIENCE_SECONDS;
+  double begin = epact_now(), end = begin + process->timeout, patience = PATIENCE_SECONDS;
   int code = EPACT_OK, shard;
   while (!code && (shard = epact_client_congested(&worker->client)) >= 0 && !(code = check(worker))) {
     if (epact_now() >= end) {
@@ -139,7 +138,13 @@ static int await_room(epact_worker *worker)
   while (!code && process->keep && epact_keep_is_full(process->keep) && !(code = check(worker))) {
     code = epact_keep_await_room(process->keep, end);
   }
+  worker->wait_room += epact_now() - begin;
   return code;
+}
+
+double epact_worker_wait_room(const epact_worker *worker)
+{
+  return worker->wait_room;
 }
 
 int epact_worker_settle(epact_worker *worker, double end)
@@ -251,6 +256,17 @@ static int check_table_options(const epact_table_options *o)
   return EPACT_OK;
 }
 
+/* Rows of other processes are kept for all workers of this one: to be followed, or to be read once. */
+static int mirror_table(epact_worker *worker, const epact_schema *schema)
+{
+  epact_process *process = worker->process;
+  if (!worker->client.mirror || (!schema->push && process->workers == 1)) return EPACT_OK;
+  pthread_rwlock_wrlock(&process->mirror_lock);
+  int code = epact_mirror_add_table(&process->mirror, schema);
+  pthread_rwlock_unlock(&process->mirror_lock);
+  return code;
+}
+
 int epact_table_open(epact_worker *worker, const epact_table_options *options, epact_table **result)
 {
   epact_client *client = &worker->client;
@@ -268,7 +284,8 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
                           .sparse = options->sparse,
                           .sparse_updates = options->sparse || options->sparse_updates,
                           .changes = options->changes,
-                          .hold = hold };
+                          .hold = hold,
+                          .push = options->push };
   for (int i = 0; i < client->tables; i++) {
     epact_table *table = client->table[i];
     if (strcmp(table->name, options->name)) continue;
@@ -288,6 +305,8 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
     *result = table;
     return EPACT_OK;
   }
+  schema.id = epact_table_id(options->name);
+  if ((code = mirror_table(worker, &schema))) return code;
   epact_table *table = epact_client_open(client, options->name, &schema, options->staleness);
   if (!table) return EPACT_E_NOMEM;
   table->worker = worker;
@@ -330,13 +349,6 @@ static int install_local(epact_table *table, const epact_shard *shard, const epa
   return code;
 }
 
-static bool is_fresh(const epact_table *table, int64_t row)
-{
-  uint32_t index = epact_store_find(&table->cache, row);
-  return index != EPACT_NO_INDEX && index < table->cached_capacity &&
-         table->client->clock < table->cached[index].valid_before && table->cached[index].stamp >= table->client->floor;
-}
-
 static int check_rows(const epact_table *table, int64_t n, const int64_t *row)
 {
   if (n < 0 || (!row && n > (table->schema.rows ? table->schema.rows : 0))) {
@@ -351,16 +363,34 @@ static int check_rows(const epact_table *table, int64_t n, const int64_t *row)
   return EPACT_OK;
 }
 
+/* Seconds since `begin` were spent waiting: for slower workers when some request had to wait for the minimum clock. */
+static void count_wait(epact_table *table, double begin, bool parked)
+{
+  double seconds = epact_now() - begin;
+  table->stats.wait_seconds += seconds;
+  *(parked ? &table->stats.wait_clock : &table->stats.wait_net) += seconds;
+}
+
+/* Until this process's shard is at `need`. */
+static int wait_for_clock(epact_worker *worker, epact_table *table, int64_t need)
+{
+  if (atomic_load(&worker->process->minimum) >= need) return EPACT_OK;
+  double begin = epact_now();
+  int code = epact_process_wait(worker->process, need, table->name);
+  count_wait(table, begin, true);
+  return code;
+}
+
 static int fetch_local(epact_worker *worker, epact_table *table, int64_t need, int64_t n, const int64_t *row)
 {
   epact_process *process = worker->process;
-  int code = epact_process_wait(process, need, table->name);
+  int code = wait_for_clock(worker, table, need);
   if (code) return code;
   pthread_rwlock_rdlock(&process->shard_lock);
   const epact_shard_table *master = epact_shard_find_table(&process->shard, table->schema.id);
   for (int64_t i = 0; i < n && !code; i++) {
     int64_t id = row ? row[i] : i;
-    if (epact_row_shard(&table->schema, id, process->servers) == process->rank && !is_fresh(table, id)) {
+    if (epact_row_shard(&table->schema, id, process->servers) == process->rank && !epact_table_is_fresh(table, id)) {
       code = install_local(table, &process->shard, master, id);
     }
   }
@@ -368,33 +398,50 @@ static int fetch_local(epact_worker *worker, epact_table *table, int64_t need, i
   return code;
 }
 
+static bool was_parked(epact_client *client)
+{
+  bool parked = false;
+  for (int s = 0; s < client->shards; s++) {
+    parked = parked || client->link[s].parked;
+    client->link[s].parked = false;
+  }
+  return parked;
+}
+
+/* Waits for the shards that were asked. */
+static int await_counted(epact_worker *worker, epact_table *table)
+{
+  double begin = epact_now();
+  int code = await_answers(worker, table->name);
+  count_wait(table, begin, was_parked(&worker->client));
+  return code;
+}
+
+static int unsubscribe(epact_worker *worker)
+{
+  epact_process *process = worker->process;
+  pthread_rwlock_wrlock(&process->mirror_lock);
+  int code = epact_client_unsubscribe(&worker->client);
+  pthread_rwlock_unlock(&process->mirror_lock);
+  return code;
+}
+
 /* Rows of other shards, some at a time from each of them at once. */
 static int fetch_remote(epact_worker *worker, epact_table *table, int64_t need, int64_t n, const int64_t *row)
 {
-  epact_client *client = &worker->client;
-  int64_t most = table->schema.sparse ? READ_SPARSE_ROWS : READ_BYTES / (int64_t)table->cache.row_bytes + 1;
-  int64_t *ids = epact_malloc((size_t)most * sizeof *ids), *from = epact_calloc((size_t)client->shards, sizeof *from);
-  int code = ids && from ? EPACT_OK : EPACT_E_NOMEM;
-  bool more = true;
-  while (more && !code) {
-    more = false;
-    for (int s = 0; s < client->shards && !code; s++) {
-      int64_t count = 0;
-      for (; s != client->local && from[s] < n && count < most; from[s]++) {
-        int64_t id = row ? row[from[s]] : from[s];
-        if (epact_row_shard(&table->schema, id, client->shards) == s && !is_fresh(table, id)) ids[count++] = id;
-      }
-      if (!count) continue;
-      epact_section section = {
-        .table = table->schema.id, .type = table->schema.type, .cols = table->schema.cols, .rows = count, .row = ids
-      };
-      code = epact_client_ask(client, s, EPACT_M_READ, table, need, &section);
-      more = true;
-    }
-    if (more && !code) code = await_answers(worker, table->name);
+  epact_process *process = worker->process;
+  epact_read read;
+  bool asks = true;
+  int code = epact_read_begin(&read, table, need, n, row);
+  while (!code && asks) {
+    pthread_rwlock_rdlock(&process->mirror_lock);
+    code = epact_read_step(&read, &asks);
+    bool dropped = process->mirror.dropped > 0;
+    pthread_rwlock_unlock(&process->mirror_lock);
+    if (!code && dropped) code = unsubscribe(worker);
+    if (!code && asks) code = await_counted(worker, table);
   }
-  free(ids);
-  free(from);
+  epact_read_end(&read);
   return code;
 }
 
@@ -405,12 +452,9 @@ int epact_table_fetch(epact_table *table, int64_t n, const int64_t *row)
   int code = check_rows(table, n, row);
   if (!code) code = check(worker);
   if (code) return code;
-  double begin = epact_now();
   bool serves = worker->process->serves;
   if (worker->client.shards > 1 || !serves) code = fetch_remote(worker, table, need, n, row);
-  if (!code && serves) code = fetch_local(worker, table, need, n, row);
-  table->stats.wait_seconds += epact_now() - begin;
-  return code;
+  return code || !serves ? code : fetch_local(worker, table, need, n, row);
 }
 
 /* ---- changes ---- */
@@ -446,19 +490,17 @@ int epact_table_changes(epact_table *table, int64_t *count, const epact_section 
     code = epact_fail(EPACT_E_MISUSE, "table '%s' was not made with changes = true", table->name);
   }
   if (code) return code;
-  double begin = epact_now();
   epact_table_drop_changes(table);
   for (int s = 0; s < client->shards && !code; s++) {
     if (s != client->local) code = epact_client_ask(client, s, EPACT_M_CHANGES, table, need, NULL);
   }
-  if (!code) code = await_answers(worker, table->name);
+  if (!code && (client->shards > 1 || client->local < 0)) code = await_counted(worker, table);
   int64_t minimum = epact_client_minimum(client);
   if (worker->process->serves) {
-    if (!code) code = epact_process_wait(worker->process, need, table->name);
+    if (!code) code = wait_for_clock(worker, table, need);
     if (!code) code = changes_local(worker, table);
     minimum = atomic_load(&worker->process->minimum);
   }
-  table->stats.wait_seconds += epact_now() - begin;
   if (code) return code;
   int64_t stale = client->clock - minimum;
   table->stats.reads++;

@@ -21,7 +21,8 @@ local epact = {
 -- @function epact.run
 -- @tparam ?table options `workers` (of this process; default: EPACT_WORKERS, or its cores), `staleness` (0: BSP,
 -- default; math.huge: Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds
--- a wait may last), `stats` (print the report). For processes on several machines: `keys` (folder of keys, see
+-- a wait may last), `stats` (print the report), `cache` (`{ rows = n, bytes = n }`: the most this process keeps
+-- of other processes' rows; default: 1 GiB). For processes on several machines: `keys` (folder of keys, see
 -- `epact keygen`; also EPACT_KEYS) or `insecure` (true: do without; also EPACT_INSECURE=1), `address` (host, or
 -- host:port, at which the others reach this process, where that is not the address from which it reaches the root;
 -- also EPACT_ADDRESS)

@@ -15,10 +15,12 @@ local count = 0 -- jobs of this process: part of a job's number, so that frames 
 local known = {
   workers = { "count" }, staleness = { "staleness", 0 }, deterministic = { "boolean", false },
   seed = { "integer", 0 }, timeout = { "positive", 300 }, lease = { "positive", 10 }, stats = { "boolean", false },
-  snapshot = { "table" }, resume = { "resume", false },
+  snapshot = { "table" }, resume = { "resume", false }, cache = { "table", {} },
   on_loss = { { "fail", "continue", "restart" }, "fail" }, servers = { "count" }, elastic = { "boolean", false },
   keys = { "string" }, insecure = { "boolean" }, address = { "string" },
 }
+
+local known_cache = { rows = { "count" }, bytes = { "count" } }
 
 local known_snapshot = {
   every = { "count", required = true }, dir = { "string", required = true },
@@ -68,6 +70,8 @@ local function open_process(where, o, place)
     lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
     keys = keys, insecure = insecure and 1 or 0, servers = o.servers or 0, go_on = o.on_loss == "continue" and 1 or 0,
     elastic = o.elastic and 1 or 0, join = place.join and 1 or 0 })
+  local cache = options.read(where .. ": cache", o.cache, known_cache)
+  raw.cache_rows, raw.cache_bytes = cache.rows or 0, cache.bytes or 0
   local snapshot = snapshot_fields(where, o, raw)
   C.epact_signals_watch(1)
   local process = C.epact_process_open(raw)

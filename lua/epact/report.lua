@@ -6,8 +6,8 @@ local report = {}
 local class = { __index = {} }
 
 local function add_table(sum, stats)
-  for _, field in ipairs { "reads", "fetches", "increments", "bytes", "wait_seconds" } do
-    sum[field] = (sum[field] or 0) + stats[field]
+  for field, value in pairs(stats) do
+    if type(value) == "number" then sum[field] = (sum[field] or 0) + value end
   end
   sum.staleness = sum.staleness or {}
   for bin, count in pairs(stats.staleness) do sum.staleness[bin] = (sum.staleness[bin] or 0) + count end
@@ -29,9 +29,10 @@ end
 -- @tparam table outcomes by worker: `{ stats = ... }`
 -- @tparam number seconds of the run
 function report.new(outcomes, seconds)
-  local self = { seconds = seconds, tables = {}, workers = 0 }
+  local self = { seconds = seconds, tables = {}, workers = 0, wait_room = 0 }
   for _, outcome in pairs(outcomes) do
     self.workers = self.workers + 1
+    self.wait_room = self.wait_room + (outcome.room or 0)
     for name, stats in pairs(outcome.stats) do
       self.tables[name] = self.tables[name] or {}
       add_table(self.tables[name], stats)
@@ -48,19 +49,47 @@ local function amount(n)
   return ("%d "):format(n)
 end
 
+local function bytes(n) return amount(n) .. "B" end
+local function seconds(n) return ("%.2f s"):format(n) end
+
+-- A table's columns: title, field, how it is written, and whether it is left out where no table has counted any.
+local columns = {
+  { "reads", "reads", amount }, { "fetched", "fetches", amount }, { "hits", "hits", amount, true },
+  { "evicted", "evictions", amount, true }, { "cells out", "increments", amount }, { "bytes out", "bytes", bytes },
+  { "rows in", "bytes_rows", bytes, true }, { "pushes in", "bytes_pushed", bytes, true },
+  { "changes in", "bytes_changes", bytes, true }, { "waited", "wait_seconds", seconds },
+  { "of it net", "wait_net", seconds, true },
+}
+
+local function is_shown(self, column)
+  if not column[4] then return true end
+  for _, table in pairs(self.tables) do
+    if (table[column[2]] or 0) > 0 then return true end
+  end
+  return false
+end
+
 function class:__tostring()
-  local lines = { ("%d worker%s, %.2f s"):format(self.workers, self.workers == 1 and "" or "s", self.seconds),
-    ("%-14s %10s %10s %10s %10s %8s  %s"):format("table", "reads", "fetched", "cells out", "bytes out", "waited",
-      "staleness mean, max") }
-  local names = {}
+  local room = self.wait_room >= 0.005 and (", %.2f s waiting for batches to be applied"):format(self.wait_room) or ""
+  local head, names, lines = { ("%-14s"):format "table" }, {}, {}
   for name in pairs(self.tables) do names[#names + 1] = name end
   table.sort(names)
-  for _, name in ipairs(names) do
-    local t = self.tables[name]
-    lines[#lines + 1] = ("%-14s %10s %10s %10s %9sB %6.2f s  %.2f, %d"):format(name, amount(t.reads), amount(t.fetches),
-      amount(t.increments), amount(t.bytes), t.wait_seconds, t.staleness_mean, t.staleness_max)
+  for i, name in ipairs(names) do lines[i] = { ("%-14s"):format(name) } end
+  for _, column in ipairs(columns) do
+    if is_shown(self, column) then
+      head[#head + 1] = ("%10s"):format(column[1])
+      for i, name in ipairs(names) do
+        lines[i][#lines[i] + 1] = ("%10s"):format(column[3](self.tables[name][column[2]] or 0))
+      end
+    end
   end
-  return table.concat(lines, "\n")
+  local text = { ("%d worker%s, %.2f s%s"):format(self.workers, self.workers == 1 and "" or "s", self.seconds, room),
+    table.concat(head, " ") .. "  staleness mean, max" }
+  for i, name in ipairs(names) do
+    local t = self.tables[name]
+    text[i + 2] = ("%s  %.2f, %d"):format(table.concat(lines[i], " "), t.staleness_mean, t.staleness_max)
+  end
+  return table.concat(text, "\n")
 end
 
 return report

@@ -19,7 +19,7 @@ local known = {
   rows = { "count" }, cols = { "count", required = true },
   type = { { "f32", "f64", "i32", "i64" }, "f64" },
   sparse = { "boolean", false }, sparse_updates = { "boolean", false },
-  changes = { "boolean", false }, staleness = { "staleness" }, filter = { "table" },
+  changes = { "boolean", false }, push = { "boolean", false }, staleness = { "staleness" }, filter = { "table" },
 }
 
 local filters = {
@@ -211,13 +211,19 @@ function shared_methods:changes()
   end
 end
 
---- What the table has counted for this worker: reads, fetches, increments, bytes, wait_seconds, and
--- staleness[0..63], the reads by the clocks their copy was behind.
+-- What the library counts, but for the staleness.
+local counts = { "reads", "fetches", "hits", "increments", "bytes", "bytes_rows", "bytes_changes", "wait_seconds",
+  "wait_clock", "wait_net", "bytes_pushed", "evictions", "subscribed" }
+
+--- What the table has counted for this worker: `reads`; `fetches`, rows brought to its cache, and `hits`, those of them
+-- the process had; `increments` and `bytes` published; `bytes_rows` and `bytes_changes` of answers; `wait_seconds` in
+-- reads, of which `wait_clock` for slower workers and `wait_net` for other processes to answer; and staleness[0..63],
+-- the reads by the clocks their copy was behind. The first worker of a process counts for the process `bytes_pushed`
+-- (in), `evictions` from its cache, and `subscribed`, rows of this process that others are sent the changes of.
 function shared_methods:stats()
-  local raw = ffi.new "epact_table_stats"
+  local raw, stats = ffi.new "epact_table_stats", { staleness = {} }
   C.epact_table_statistics(self.handle, raw)
-  local stats = { reads = raw.reads, fetches = raw.fetches, increments = raw.increments, bytes = raw.bytes,
-    wait_seconds = raw.wait_seconds, staleness = {} }
+  for _, field in ipairs(counts) do stats[field] = raw[field] end
   for i = 0, C.EPACT_STALENESS_BINS - 1 do stats.staleness[i] = raw.staleness[i] end
   return stats
 end
@@ -316,9 +322,9 @@ function Table.open(worker, name, given)
   end
   local raw = ffi.new("epact_table_options", { name = name, rows = o.rows or 0, cols = o.cols, type = types[o.type],
     sparse = o.sparse and 1 or 0, sparse_updates = o.sparse_updates and 1 or 0, changes = o.changes and 1 or 0,
-    staleness = staleness == math.huge and async or staleness, zero = filter.zero and 1 or 0,
-    precision = precisions[filter.precision] or C.EPACT_AS_TYPE, significance = filter.significance or 0,
-    hold = filter.hold or 0 })
+    push = o.push and 1 or 0, staleness = staleness == math.huge and async or staleness,
+    zero = filter.zero and 1 or 0, precision = precisions[filter.precision] or C.EPACT_AS_TYPE,
+    significance = filter.significance or 0, hold = filter.hold or 0 })
   local handle = ffi.new "epact_table *[1]"
   check(C.epact_table_open(worker.handle, raw, handle), "table")
   local kind = element[o.type]

@@ -45,7 +45,7 @@ local function run(encoded)
     results = ship.encode(held, "result")
   end
   if task.finish then worker:finish() end
-  return buffer.encode { results = task.task and results, stats = worker:stats() }
+  return buffer.encode { results = task.task and results, stats = worker:stats(), room = worker:room() }
 end
 
 --- Called by the pool: runs a task, catches its errors.

@@ -22,8 +22,9 @@ local class = { __index = methods }
 -- @tparam string name
 -- @tparam table given `cols` (required), `rows` (default: any id), `type` ("f64", "f32", "i32", "i64"), `sparse`
 -- (rows stored by their non-zero cells), `sparse_updates` (increments logged cell by cell), `changes` (increments
--- can be read as changes), `staleness` (0: BSP, math.huge: Async; default: the job's), `filter`: what a clock
--- publishes of the increments, a table of
+-- can be read as changes), `push` (other processes are sent the changes of the rows they have read, so that their
+-- reads seldom wait), `staleness` (0: BSP, math.huge: Async; default: the job's), `filter`: what a clock publishes of
+-- the increments, a table of
 --
 -- - `zero` (true: rows and cells that are zero are not sent);
 -- - `precision` ("f16", "bf16", of an f64 table also "f32": values are sent rounded to it);
@@ -149,6 +150,11 @@ end
 --- True once the job is stopped: for long computations between clocks.
 function methods:stopped()
   return C.epact_worker_stopped(self.handle) ~= 0
+end
+
+--- Seconds this worker waited in `clock` because too many of its batches were under way.
+function methods:room()
+  return C.epact_worker_wait_room(self.handle)
 end
 
 --- Statistics of every table this worker opened, by name.

@@ -9,6 +9,8 @@
 
 #include "ps/binder.h"
 #include "ps/client.h"
+#include "ps/mirror.h"
+#include "ps/read.h"
 #include "ps/shard.h"
 #include "ps/wire.h"
 
@@ -70,13 +72,21 @@ typedef enum {
   PLANT_NO_STATE,     /* a clock is promised when its batches are in the journal, without the states */
   PLANT_EARLY_STATE,  /* states of clocks beyond a cut go into the journal before it */
   PLANT_FINISHED,     /* a part does not tell who has finished */
+  PLANT_PUSH_GAP,     /* a mirror does not notice that a push is missing */
+  PLANT_PUSH_EARLY,   /* the first part of a push tells the minimum that all of it leads to */
+  PLANT_PUSH_CELLS,   /* the last of the cells that changed is not pushed */
+  PLANT_UNSUBSCRIBED, /* a row is unsubscribed from that was read again since */
+  PLANT_MIRROR_OLD,   /* a row that was read before the last push follows as if it had got it */
+  PLANT_BARE_COPY,    /* a mirror believes all its workers' batches are in its rows */
   PLANTS
 } plant_kind;
 static const char *const plant_name[PLANTS] = {
-  "none",       "need",  "stamp",     "early-ack",   "forget", "twice",    "gap",         "no-overlay", "overlay-more",
-  "old-answer", "floor", "feed-skip", "feed-repeat", "torn",   "final",    "unordered",   "order",      "cut",
-  "join",       "evict", "sync",      "part",        "failed", "turn",     "late-turn",   "crc",        "clock",
-  "replay",     "state", "remove",    "fence",       "life",   "no-state", "early-state", "finished"
+  "none",       "need",         "stamp",      "early-ack",    "forget",     "twice",       "gap",
+  "no-overlay", "overlay-more", "old-answer", "floor",        "feed-skip",  "feed-repeat", "torn",
+  "final",      "unordered",    "order",      "cut",          "join",       "evict",       "sync",
+  "part",       "failed",       "turn",       "late-turn",    "crc",        "clock",       "replay",
+  "state",      "remove",       "fence",      "life",         "no-state",   "early-state", "finished",
+  "push-gap",   "push-early",   "push-cells", "unsubscribed", "mirror-old", "bare-copy"
 };
 
 typedef struct {
@@ -94,6 +104,10 @@ typedef struct {
   bool snapshots, journal;
   int32_t crashes; /* to come */
   bool disk_fails; /* now and then, before the end of all trouble */
+  int32_t processes;
+  int32_t home[MAX_WORKERS]; /* the process of each worker */
+  int64_t mirror_rows;
+  size_t mirror_bytes, push_bytes;
 } job_settings;
 
 typedef struct {
@@ -141,6 +155,9 @@ typedef struct {
   epact_table *table[MAX_TABLES];
   act present;
   bool blocked, done;
+  epact_read reading;
+  int64_t asked[2 * PAIRS];
+  epact_mirror *mirror;                            /* of its process */
   int32_t acts_left;                               /* before the clock ends */
   uint32_t counted[MAX_TABLES];                    /* bit k: pair k has the count of this clock */
   uint64_t digest;                                 /* of all it has read */
@@ -152,6 +169,7 @@ typedef struct {
 typedef struct {
   int64_t steps, messages, lost, repeated, reads, rows, changes, barriers, mutated, refused, cuts, joined, evicted;
   int64_t crashes, resumed, journaled, torn, failures, fenced;
+  int64_t pushes, hits, dropped, unsubscribed; /* of mirrors */
 } job_counts;
 
 /* What a process has to write, or (a message of some kind) its keeper to hear. */
@@ -182,6 +200,7 @@ struct job {
   int64_t minimum[MAX_SHARDS];  /* as seen last */
   int64_t admitted[MAX_SHARDS]; /* the minimum at which the late worker was let in; -1 not yet */
   sim_worker worker[MAX_WORKERS];
+  epact_mirror mirror[MAX_WORKERS]; /* by process */
   event *heap;
   int64_t events, event_capacity, now, order;
   int64_t last_arrival[MAX_SHARDS][MAX_WORKERS][2];

@@ -14,7 +14,7 @@ static void close_life(job *j)
     epact_shard_free(&j->shard[s]);
     close_keep(&j->keep[s]);
   }
-  for (int q = 0; q < j->settings.workers; q++) epact_client_free(&j->worker[q].client);
+  close_clients(j);
 }
 
 /* Frames in flight go on, and come to nobody or to the next life. */
@@ -91,6 +91,7 @@ static void revive_worker(job *j, int slot, int64_t clock)
   epact_outbox outbox = { emit_from_client, w };
   if (epact_client_init(&w->client, slot, j->settings.workers, j->settings.shards, -1, outbox))
     violate(j, "opening: %s", epact_error_message());
+  w->client.mirror = w->mirror;
   epact_client_begin(&w->client, clock);
   /* Only a deterministic job must do the same again. */
   if (!w->restored || !j->settings.deterministic) {
@@ -200,6 +201,7 @@ static int open_rank(job *j, int s, epact_recovery *r)
   if (!code) code = epact_keeper_open(&k->keeper, r->manifest.clock, j->begins);
   if (code) return code;
   epact_shard_begin(&j->shard[s], j->begins, o->cut_every);
+  if ((code = settle_shard(j, s))) return code;
   j->minimum[s] = j->begins;
   const epact_part_reader reader = { &j->shard[s], take_state, j, slot, workers, NULL };
   if (r->manifest.clock >= 0) code = epact_recovery_load(&j->disk.disk, r, &reader);
@@ -275,6 +277,7 @@ static void begin_life(job *j, epact_recovery *r)
   for (int s = 0; s < o->shards && !failed(j); s++) check_masters(j, s, j->begins, "I6 recovery", 0);
   check_states(j);
   rewind_model(j, j->begins);
+  if (open_mirrors(j)) violate(j, "opening: %s", epact_error_message());
   for (int q = 0; q < o->workers; q++) revive_worker(j, q, j->begins);
   for (int s = 0; s < o->shards && r->manifest.clock != j->begins; s++) save_beginning(j, s);
   for (int s = 0; s < o->shards && !failed(j); s++) start_if_durable(j, s);

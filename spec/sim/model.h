@@ -21,7 +21,7 @@ struct model {
   int64_t published[MAX_WORKERS]; /* clocks */
   bool finished[MAX_WORKERS];
   int64_t gone[MAX_WORKERS][MAX_SHARDS]; /* given up there: its clocks < this are in; EPACT_FOREVER: it was not */
-  int64_t seen[MAX_WORKERS][MAX_TABLES][PAIRS][MAX_WORKERS]; /* reader, ..., writer: reads never go back */
+  int64_t seen[MAX_WORKERS][MAX_TABLES][2 * PAIRS][MAX_WORKERS]; /* reader, ..., writer: reads never go back */
 };
 
 static void model_clock(struct model *model, int slot, bool final)
@@ -150,7 +150,8 @@ static void check_shard(job *j, int s)
     }
     if (q >= shard->slots) continue;
     const epact_slot *slot = &shard->slot[q];
-    int64_t freed = model->published[q] - j->worker[q].client.link[s].batches; /* clocks the client let go */
+    const epact_link *link = &j->worker[q].client.link[s];
+    int64_t freed = model->published[q] - (link->batches - link->kept); /* clocks the client need not send again */
     if (slot->applied != EPACT_FOREVER && freed > slot->applied + 1) {
       violate(j, "I1 retention: worker %d dropped clock %" PRId64 ", of which shard %d has applied %" PRId64, q,
               freed - 1, s, slot->applied + 1);

@@ -53,8 +53,9 @@ static void wake(job *j, event_kind kind, int slot, int64_t after)
 /* ---- messages ---- */
 
 static const char *const kind_name[EPACT_M_KINDS] = {
-  "?",       "CREATE",   "BATCH",   "READ", "CHANGES",   "WAIT",  "CREATED", "ACK",  "ROWS",  "FEED",   "REACHED",
-  "REFUSED", "REGISTER", "MEMBERS", "STOP", "HEARTBEAT", "SAVED", "DURABLE", "PART", "STATE", "SYNCED", "END"
+  "?",     "CREATE",   "BATCH",   "READ",    "CHANGES",  "WAIT",    "UNSUBSCRIBE", "CREATED",   "ACK",     "ROWS",
+  "FEED",  "REACHED",  "REFUSED", "PUSH",    "REGISTER", "MEMBERS", "STOP",        "HEARTBEAT", "SUSPECT", "GONE",
+  "ADMIT", "ADMITTED", "SAVED",   "DURABLE", "PART",     "STATE",   "SYNCED",      "END"
 };
 
 static void trace_message(const job *j, const char *what, const epact_message *m)
@@ -146,6 +147,7 @@ static void tear(epact_message *m, epact_section *torn)
 /* Before the shard sees it. */
 static void plant_at_shard(job *j, epact_message *m, epact_section *torn)
 {
+  if (j->plant == PLANT_UNSUBSCRIBED && m->kind == EPACT_M_UNSUBSCRIBE) m->cursor = INT64_MAX;
   const epact_slot *slot = &j->shard[m->shard].slot[m->slot];
   if (m->kind != EPACT_M_BATCH || slot->finishing) return;
   if (j->plant == PLANT_TWICE && m->clock <= slot->received) m->clock = slot->received + 1;
@@ -163,10 +165,36 @@ static void plant_at_client(job *j, epact_message *m, epact_client *client)
     m->request = link->asked.request;
   }
   if (j->plant == PLANT_OVERLAY_MORE && m->kind == EPACT_M_ROWS) m->applied = link->acknowledged - 1;
-  if (j->plant == PLANT_FORGET && link->batches && chance(&j->network, 0.02)) {
-    epact_message ack = { .kind = EPACT_M_ACK, .shard = m->shard, .clock = link->batch[0].clock };
+  if (j->plant == PLANT_FORGET && link->batches > link->kept && chance(&j->network, 0.02)) {
+    epact_message ack = { .kind = EPACT_M_ACK, .shard = m->shard, .clock = link->batch[link->kept].clock };
     epact_client_step(client, &ack);
   }
+}
+
+/* What the mirror sees: a process's own copy of a message, with the planted bug in it. */
+static int step_mirror(job *j, epact_mirror *mirror, const epact_message *message)
+{
+  epact_message m = *message;
+  epact_section section[3];
+  int64_t all[MAX_WORKERS];
+  bool push = m.kind == EPACT_M_PUSH;
+  int applied = push ? 0 : 1;
+  if ((!push && m.kind != EPACT_M_ROWS) || m.sections > 3) return epact_mirror_step(mirror, &m);
+  for (int i = 0; i < m.sections; i++) section[i] = m.section[i];
+  if (m.sections) m.section = section;
+  j->counts.pushes += push;
+  if (j->plant == PLANT_PUSH_GAP && push) m.applied = 0;
+  if (j->plant == PLANT_PUSH_EARLY && push) m.final = true;
+  if (j->plant == PLANT_PUSH_CELLS && push && section[2].rows) section[2].rows--;
+  epact_mirror_table *table = epact_mirror_find_table(mirror, m.table);
+  if (j->plant == PLANT_MIRROR_OLD && !push && table && table->link[m.shard].part_version > (uint64_t)m.cursor) {
+    m.cursor = (int64_t)table->link[m.shard].part_version;
+  }
+  if (j->plant == PLANT_BARE_COPY && m.sections > applied && section[applied].rows <= MAX_WORKERS) {
+    for (int i = 0; i < MAX_WORKERS; i++) all[i] = INT64_C(1) << 40;
+    section[applied].value = all;
+  }
+  return epact_mirror_step(mirror, &m);
 }
 
 /* ---- sending ---- */
@@ -268,7 +296,9 @@ static void step_hostile(job *j, epact_message *m)
   if (m->kind == EPACT_M_SAVED || m->kind == EPACT_M_DURABLE)
     hear_hostile(j, m);
   else if (is_answer(m->kind))
-    code = epact_client_step(&j->worker[m->slot].client, m);
+    code = m->kind == EPACT_M_PUSH || step_mirror(j, j->worker[m->slot].mirror, m)
+               ? EPACT_OK
+               : epact_client_step(&j->worker[m->slot].client, m);
   else
     code = epact_shard_step(&j->shard[m->shard], m, &outbox);
   if (code && !j->settings.anarchy) violate(j, "hostile: a step failed: %s", epact_error_message());

@@ -21,7 +21,8 @@ static table_plan random_plan(epact_rng *rng, int number, int cols, bool determi
                                 .cols = cols,
                                 .sparse = form == 2,
                                 .sparse_updates = form > 0,
-                                .changes = form > 0 && chance(rng, 0.6) };
+                                .changes = form > 0 && chance(rng, 0.6),
+                                .push = chance(rng, 0.5) };
   plan.schema.id = epact_table_id(plan.name);
   return plan;
 }
@@ -75,6 +76,25 @@ static void draw_program(job *j, uint64_t seed)
   if (o->hostile) j->worker[o->workers - 1].clocks = 0;
 }
 
+/* Which workers live in one process, and how much it keeps of other processes' rows. */
+static void draw_processes(job *j)
+{
+  static const int64_t rows[] = { 1, 3, 8, 1000 };
+  static const size_t bytes[] = { 300, 1500, 1 << 20, 1 << 20 }, part[] = { 1, 200, 8 << 20, 8 << 20 };
+  epact_rng *rng = &j->network;
+  job_settings *o = &j->settings;
+  int32_t last = o->workers - 1;
+  double together = epact_uniform_inline(rng);
+  for (int q = 1; q < o->workers; q++) { /* who is hostile, or joins, is alone */
+    bool same = chance(rng, together) && !((o->hostile || o->joins) && q == last);
+    o->home[q] = o->home[q - 1] + !same;
+  }
+  o->processes = o->home[last] + 1;
+  o->mirror_rows = rows[epact_rng_below(rng, 4)];
+  o->mirror_bytes = bytes[epact_rng_below(rng, 4)];
+  o->push_bytes = part[epact_rng_below(rng, 4)];
+}
+
 /* What happens to their messages. */
 static void draw_network(job *j, uint64_t seed)
 {
@@ -91,6 +111,7 @@ static void draw_network(job *j, uint64_t seed)
   o->resend = lossy;
   o->patience = o->delay * between(rng, 2, 12);
   o->heal = between(rng, 0, 60) * o->delay * 5;
+  draw_processes(j);
 }
 
 static void print_settings(const job *j, uint64_t seed, uint64_t network_seed)
@@ -147,11 +168,15 @@ static bool open_job(job *j)
   int code = EPACT_OK;
   for (int s = 0; s < o->shards && !code; s++) {
     code = epact_shard_init(&j->shard[s], s, o->shards, o->workers - o->joins, ordered);
-    if (!code) epact_shard_begin(&j->shard[s], 0, o->cut_every);
+    if (code) break;
+    epact_shard_begin(&j->shard[s], 0, o->cut_every);
+    code = settle_shard(j, s);
   }
+  if (!code) code = open_mirrors(j);
   for (int q = 0; q < o->workers && !code; q++) {
     epact_outbox outbox = { emit_from_client, &j->worker[q] };
     code = epact_client_init(&j->worker[q].client, q, o->workers, o->shards, -1, outbox);
+    j->worker[q].client.mirror = j->worker[q].mirror;
     for (int s = 0; s < o->shards; s++) j->model->gone[q][s] = EPACT_FOREVER;
     if (o->joins && q == o->workers - 1) continue; /* it comes later */
     wake(j, EVENT_RUN, q, 1 + epact_rng_below(&j->network, o->delay));
@@ -183,18 +208,16 @@ static bool keeps_changes(const job *j)
   return any;
 }
 
-/* Acknowledgements must not tell: both slots are about to have the same clock applied, and go on after it. */
-static bool may_be_swapped(const epact_slot *a, const epact_slot *b)
+/* The staged batches of the first two workers change places: what is applied is the same, in another order. */
+static void swap_batches(job *j, epact_shard *shard)
 {
-  return a->applied == b->applied && a->told == b->told && !a->finishing && !b->finishing && a->staged_count &&
-         b->staged_count && a->staged[0].clock == b->staged[0].clock;
-}
-
-static void swap_slots(epact_shard *shard)
-{
-  epact_slot first = shard->slot[0];
-  shard->slot[0] = shard->slot[1];
-  shard->slot[1] = first;
+  epact_slot *slot = shard->slot;
+  if (j->settings.workers < 2 || !slot[0].staged_count || !slot[1].staged_count) return;
+  epact_staged *a = &slot[0].staged[0], *b = &slot[1].staged[0];
+  if (a->clock != b->clock || keeps_changes(j) || !chance(&j->network, 0.5)) return;
+  epact_batch *batch = a->batch;
+  a->batch = b->batch;
+  b->batch = batch;
 }
 
 static void pass_cuts(job *j, int s)
@@ -215,13 +238,11 @@ static void deliver_to_shard(job *j, epact_message *m)
   epact_section torn;
   plant_at_shard(j, m, &torn);
   epact_shard *shard = &j->shard[m->shard];
-  bool swap = j->plant == PLANT_ORDER && j->settings.deterministic && m->slot > 1 && !keeps_changes(j) &&
-              may_be_swapped(&shard->slot[0], &shard->slot[1]) && chance(&j->network, 0.5);
   bool early = j->plant == PLANT_CUT && m->kind == EPACT_M_BATCH && m->clock >= shard->cut;
   if (early) shard->cut = EPACT_FOREVER;
-  if (swap) swap_slots(shard);
+  if (j->plant == PLANT_ORDER && j->settings.deterministic) swap_batches(j, shard);
   if (epact_shard_step(shard, m, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
-  if (swap) swap_slots(shard);
+  j->counts.unsubscribed += m->kind == EPACT_M_UNSUBSCRIBE;
   check_shard(j, m->shard);
   if (early) check_cut(j, m->shard);
   pass_cuts(j, m->shard);
@@ -241,6 +262,8 @@ static void deliver_to_client(job *j, epact_message *m)
   sim_worker *w = &j->worker[m->slot];
   bool waited = is_waiting(w);
   plant_at_client(j, m, &w->client);
+  if (step_mirror(j, w->mirror, m)) violate(j, "a mirror failed: %s", epact_error_message());
+  if (m->kind == EPACT_M_PUSH) return;
   if (epact_client_step(&w->client, m)) violate(j, "a client failed: %s", epact_error_message());
   bool hostile = j->settings.hostile && m->slot == j->settings.workers - 1;
   if (w->client.refused_code == EPACT_E_FENCED && was_given_up(j, m->slot)) {
@@ -472,6 +495,10 @@ static void add_counts(job_counts *sum, const job_counts *more)
   sum->torn += more->torn;
   sum->failures += more->failures;
   sum->fenced += more->fenced;
+  sum->pushes += more->pushes;
+  sum->hits += more->hits;
+  sum->dropped += more->dropped;
+  sum->unsubscribed += more->unsubscribed;
 }
 
 /* A deterministic job runs over two networks. Returns whether all invariants held. */
@@ -509,10 +536,11 @@ static int run_seeds(const options *o)
          " repeated), %" PRId64 " reads of %" PRId64 " rows, %" PRId64 " changes, %" PRId64 " barriers, %" PRId64
          " hostile frames (%" PRId64 " refused), %" PRId64 " cuts, %" PRId64 " joined, %" PRId64 " given up, %" PRId64
          " crashes, %" PRId64 " resumed, %" PRId64 " journals written, %" PRId64 " torn, %" PRId64
-         " failures of a disk, %" PRId64 " frames of earlier lives\n",
+         " failures of a disk, %" PRId64 " frames of earlier lives, %" PRId64 " pushes, %" PRId64
+         " mirror hits, %" PRId64 " evictions, %" PRId64 " unsubscriptions\n",
          seed - o->first, sum.steps, sum.messages, sum.lost, sum.repeated, sum.reads, sum.rows, sum.changes,
          sum.barriers, sum.mutated, sum.refused, sum.cuts, sum.joined, sum.evicted, sum.crashes, sum.resumed,
-         sum.journaled, sum.torn, sum.failures, sum.fenced);
+         sum.journaled, sum.torn, sum.failures, sum.fenced, sum.pushes, sum.hits, sum.dropped, sum.unsubscribed);
   free(j);
   free(model);
   return o->plant ? held : !held;

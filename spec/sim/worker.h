@@ -100,76 +100,96 @@ static int64_t needed(const sim_worker *w, int table)
   return need > w->floor ? need : w->floor;
 }
 
-static bool pair_is_fresh(epact_table *table, int k)
+static bool row_is_fresh(epact_table *table, int k, bool twin)
 {
-  return epact_table_get(table, pair_row(&table->schema, k, false)) &&
-         epact_table_get(table, pair_row(&table->schema, k, true));
+  return epact_table_get(table, pair_row(&table->schema, k, twin)) != NULL;
+}
+
+/* As fetch_remote of worker.c. */
+static void go_on_reading(sim_worker *w)
+{
+  bool asks = false;
+  if (epact_read_step(&w->reading, &asks)) violate(w->job, "read: %s", epact_error_message());
+  if (w->mirror->dropped && epact_client_unsubscribe(&w->client)) {
+    violate(w->job, "unsubscribe: %s", epact_error_message());
+  }
 }
 
 static void ask_rows(sim_worker *w, const act *a)
 {
-  job *j = w->job;
   epact_table *table = w->table[a->table];
-  for (int s = 0; s < j->settings.shards; s++) {
-    int64_t ids[2 * PAIRS], count = 0;
-    for (int k = 0; k < PAIRS; k++) {
-      if (!(a->pairs >> k & 1) || pair_shard(j, a->table, k) != s || pair_is_fresh(table, k)) continue;
-      ids[count++] = pair_row(&table->schema, k, false);
-      ids[count++] = pair_row(&table->schema, k, true);
-    }
-    if (!count) continue;
-    epact_section rows = { table->schema.id, table->schema.type, table->schema.cols, count, ids, NULL, NULL, NULL, 0 };
-    if (epact_client_ask(&w->client, s, EPACT_M_READ, table, epact_table_need(table), &rows)) {
-      violate(j, "read: %s", epact_error_message());
+  int64_t count = 0;
+  for (int k = 0; k < PAIRS; k++) {
+    for (int twin = 0; twin < 2 && a->pairs >> k & 1; twin++) {
+      w->asked[count++] = pair_row(&table->schema, k, twin);
     }
   }
+  if (epact_read_begin(&w->reading, table, epact_table_need(table), count, w->asked)) {
+    violate(w->job, "read: %s", epact_error_message());
+  }
+  go_on_reading(w);
 }
 
-static const epact_cached *cached_row(const epact_table *table, int k)
+static const epact_cached *cached_row(const epact_table *table, int k, bool twin)
 {
-  return &table->cached[epact_store_find(&table->cache, pair_row(&table->schema, k, false))];
+  return &table->cached[epact_store_find(&table->cache, pair_row(&table->schema, k, twin))];
+}
+
+/* What a worker sees of a pair's rows; twins of one view are equal. */
+static bool look_at_pair(sim_worker *w, const act *a, int k, double (*value)[PAIRS][MAX_COLS])
+{
+  job *j = w->job;
+  epact_table *table = w->table[a->table];
+  for (int twin = 0; twin < 2; twin++) {
+    if (!row_is_fresh(table, k, twin)) {
+      violate(j, "I2 freshness: worker %d at clock %" PRId64 ": pair %d of table %d is stale after its read",
+              w->client.slot, w->client.clock, k, a->table);
+      return false;
+    }
+    for (int col = 0; col < table->schema.cols; col++) {
+      value[twin][k][col] = epact_table_cell(table, pair_row(&table->schema, k, twin), col);
+      w->digest = digest_value(w->digest, value[twin][k][col]);
+    }
+  }
+  if (cached_row(table, k, false)->answered != cached_row(table, k, true)->answered) return true;
+  for (int col = 0; col < table->schema.cols; col++) {
+    if (value[0][k][col] == value[1][k][col]) continue;
+    violate(j, "I5 atomicity: worker %d at clock %" PRId64 ": table %d pair %d column %d is %.17g and %.17g",
+            w->client.slot, w->client.clock, a->table, k, col, value[0][k][col], value[1][k][col]);
+    return false;
+  }
+  return true;
 }
 
 static void check_read(sim_worker *w, const act *a)
 {
   job *j = w->job;
   epact_table *table = w->table[a->table];
-  double value[PAIRS][MAX_COLS];
+  double value[2][PAIRS][MAX_COLS];
   for (int k = 0; k < PAIRS; k++) {
     if (!(a->pairs >> k & 1)) continue;
-    if (!pair_is_fresh(table, k)) {
-      violate(j, "I2 freshness: worker %d at clock %" PRId64 ": pair %d of table %d is stale after its read",
-              w->client.slot, w->client.clock, k, a->table);
-      return;
-    }
-    for (int col = 0; col < table->schema.cols; col++) {
-      value[k][col] = epact_table_cell(table, pair_row(&table->schema, k, false), col);
-      double twin = epact_table_cell(table, pair_row(&table->schema, k, true), col);
-      w->digest = digest_value(w->digest, value[k][col]);
-      if (twin == value[k][col]) continue;
-      violate(j, "I5 atomicity: worker %d at clock %" PRId64 ": table %d pair %d column %d is %.17g and %.17g",
-              w->client.slot, w->client.clock, a->table, k, col, value[k][col], twin);
-      return;
-    }
+    if (!look_at_pair(w, a, k, value)) return;
     j->counts.rows += 2;
   }
   j->counts.reads++;
-  for (uint32_t left = a->pairs; left;) { /* rows that came with the same answer are one view */
-    int first = __builtin_ctz(left);
-    model_view view = { "a read",
-                        w->client.slot,
-                        a->table,
-                        pair_shard(j, a->table, first),
-                        needed(w, a->table),
-                        w->client.clock + 1,
-                        0,
-                        (const double(*)[MAX_COLS])value };
-    for (int k = first; k < PAIRS; k++) {
-      if (left >> k & 1 && cached_row(table, k)->answered == cached_row(table, first)->answered)
-        view.pairs |= UINT32_C(1) << k;
+  for (int twin = 0; twin < 2; twin++) {
+    for (uint32_t left = a->pairs; left;) { /* rows that came with the same answer, or state, are one view */
+      int first = __builtin_ctz(left);
+      model_view view = { "a read",
+                          w->client.slot,
+                          a->table,
+                          pair_shard(j, a->table, first),
+                          needed(w, a->table),
+                          w->client.clock + 1,
+                          0,
+                          (const double(*)[MAX_COLS])value[twin] };
+      for (int k = first; k < PAIRS; k++) {
+        if (left >> k & 1 && cached_row(table, k, twin)->answered == cached_row(table, first, twin)->answered)
+          view.pairs |= UINT32_C(1) << k;
+      }
+      explain(j, &view, &j->model->seen[w->client.slot][a->table][twin * PAIRS]);
+      left &= ~view.pairs;
     }
-    explain(j, &view, j->model->seen[w->client.slot][a->table]);
-    left &= ~view.pairs;
   }
 }
 
@@ -288,6 +308,8 @@ static void check_barrier(sim_worker *w)
 static void open_table(sim_worker *w, int t)
 {
   const table_plan *plan = &w->job->plan[t];
+  bool mirrored = plan->schema.push || w->mirror->slots > 1;
+  if (mirrored && epact_mirror_add_table(w->mirror, &plan->schema)) violate(w->job, "open: %s", epact_error_message());
   w->table[t] = epact_client_open(&w->client, plan->name, &plan->schema, w->staleness[t]);
   if (w->table[t])
     epact_filter_init(&w->table[t]->filter, &plan->filter);
@@ -330,7 +352,10 @@ static void begin_act(sim_worker *w)
 
 static void end_act(sim_worker *w)
 {
-  if (w->present.kind == ACT_READ) check_read(w, &w->present);
+  if (w->present.kind == ACT_READ) {
+    check_read(w, &w->present);
+    epact_read_end(&w->reading);
+  }
   if (w->present.kind == ACT_CHANGES) check_changes(w, &w->present);
   if (w->present.kind == ACT_BARRIER) check_barrier(w);
 }
@@ -347,6 +372,10 @@ static bool is_waiting(const sim_worker *w)
 static void run_worker(sim_worker *w)
 {
   if (w->done || is_waiting(w)) return;
+  if (w->blocked && w->present.kind == ACT_READ) {
+    go_on_reading(w);
+    if (is_waiting(w)) return;
+  }
   if (w->blocked)
     end_act(w);
   else
@@ -354,6 +383,51 @@ static void run_worker(sim_worker *w)
   w->blocked = !w->blocked && !w->done;
   if (w->blocked && is_waiting(w)) return; /* an answer wakes it */
   if (!w->done) wake(w->job, EVENT_RUN, w->client.slot, 1 + epact_rng_below(&w->job->network, w->job->settings.delay));
+}
+
+/* ---- processes ---- */
+
+/* The shard knows which workers share a mirror. */
+static int settle_shard(job *j, int s)
+{
+  j->shard[s].push_bytes = j->settings.push_bytes;
+  return epact_shard_settle(&j->shard[s], j->settings.home);
+}
+
+static int open_mirrors(job *j)
+{
+  const job_settings *o = &j->settings;
+  int code = EPACT_OK;
+  for (int p = 0, q = 0; p < o->processes && !code; p++) {
+    int first = q;
+    while (q < o->workers && o->home[q] == p) j->worker[q++].mirror = &j->mirror[p];
+    code = epact_mirror_init(&j->mirror[p], o->shards, first, q - first, o->mirror_rows, o->mirror_bytes);
+  }
+  return code;
+}
+
+static void count_mirrors(job *j)
+{
+  for (int p = 0; p < j->settings.processes; p++) {
+    for (int t = 0; t < j->mirror[p].tables; t++) j->counts.dropped += (int64_t)j->mirror[p].table[t]->evicted;
+  }
+  for (int q = 0; q < j->settings.workers; q++) {
+    const epact_client *client = &j->worker[q].client;
+    for (int t = 0; t < client->tables; t++) j->counts.hits += (int64_t)client->table[t]->stats.hits;
+  }
+}
+
+/* The workers and what their processes hold of others' rows, with what they have counted. */
+static void close_clients(job *j)
+{
+  count_mirrors(j);
+  for (int q = 0; q < j->settings.workers; q++) {
+    sim_worker *w = &j->worker[q];
+    if (w->blocked && w->present.kind == ACT_READ) epact_read_end(&w->reading);
+    w->blocked = false;
+    epact_client_free(&w->client);
+  }
+  for (int p = 0; p < j->settings.processes; p++) epact_mirror_free(&j->mirror[p]);
 }
 
 #endif

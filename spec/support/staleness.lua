@@ -36,7 +36,8 @@ function staleness.probe(w, o)
   local tables, found = {}, {}
   for name, options in pairs(o.tables) do
     tables[name] = w:table(name, { rows = w.workers, cols = 2, sparse = options.sparse, type = options.type,
-      sparse_updates = options.sparse_updates, staleness = options.staleness })
+      sparse_updates = options.sparse_updates, staleness = options.staleness,
+      push = options.push, changes = options.changes })
     found[name] = { reads = 0, behind = 0, last = {} }
     for q = 0, w.workers - 1 do found[name].last[q] = 0 end
   end
