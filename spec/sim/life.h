@@ -281,7 +281,8 @@ static void begin_life(job *j, epact_recovery *r)
   for (int q = 0; q < o->workers; q++) revive_worker(j, q, j->begins);
   for (int s = 0; s < o->shards && r->manifest.clock != j->begins; s++) save_beginning(j, s);
   for (int s = 0; s < o->shards && !failed(j); s++) start_if_durable(j, s);
-  if (r->manifest.clock >= 0) j->promised = j->begins;
+  /* What a crash left in the system's memory may reach further than was promised, and go with the power. */
+  if (j->promised == EPACT_FOREVER) j->promised = j->begins;
   if (o->crashes > 0)
     push_event(j, (event){ .kind = EVENT_CRASH, .time = j->now + between(&j->fate, 1, o->delay * 120) });
 }
