@@ -37,10 +37,10 @@ void epact_deal(const epact_section *section, const epact_schema *schema, int sh
       int64_t n = section->start ? (int64_t)(section->start[i + 1] - section->start[i]) : section->cols;
       if (start) {
         start[r] = (uint32_t)k;
-        memcpy(col + k, section->col + from, (size_t)n * sizeof *col);
+        if (n) memcpy(col + k, section->col + from, (size_t)n * sizeof *col);
       }
       row[r++] = section->row[i]; // NOLINT: carved from an arena that has room
-      memcpy(value + (size_t)k * bytes, (const char *)section->value + (size_t)from * bytes, (size_t)n * bytes);
+      if (n) memcpy(value + (size_t)k * bytes, (const char *)section->value + (size_t)from * bytes, (size_t)n * bytes);
       k += n;
     }
     if (start) start[r] = (uint32_t)k;

@@ -123,7 +123,7 @@ static int put_own_rows(epact_shard *shard, epact_shard_table *table, const epac
       start[1] = section->start[i + 1] - first;
       one.start = start;
       one.col = section->col + first;
-      one.value = (const char *)section->value + (size_t)first * epact_type_bytes(section->type);
+      if (start[1]) one.value = (const char *)section->value + (size_t)first * epact_type_bytes(section->type);
     } else
       one.value = (const char *)section->value + (size_t)i * table->store.row_bytes;
     code = epact_shard_table_put(table, &one);

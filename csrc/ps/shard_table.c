@@ -189,6 +189,7 @@ static void add_cells(epact_shard_table *table, uint32_t index, int64_t n, const
 static void apply_cells(epact_shard_table *table, uint32_t index, const epact_section *s, int64_t i)
 {
   int64_t first = s->start[i], end = s->start[i + 1];
+  if (first == end) return; /* without cells there may be no arrays of them */
   if (s->encoding == EPACT_AS_TYPE) {
     const char *value = (const char *)s->value + (size_t)first * epact_type_bytes(s->type);
     add_cells(table, index, end - first, s->col + first, value);

@@ -37,7 +37,7 @@ enum {
   F_LENGTH
 };
 
-static const char magic[4] = { 'E', 'P', 'A', 'C' };
+static const uint32_t magic = UINT32_C(0x43415045); /* EPAC */
 
 static size_t payload_size(const epact_message *message)
 {
@@ -113,7 +113,7 @@ int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, s
   uint16_t version = EPACT_WIRE_VERSION, header_length = (uint16_t)header.size;
   size_t head = epact_padded(PREFIX + header.size);
   memset(frame, 0, head);
-  memcpy(frame, magic, sizeof magic);
+  memcpy(frame, &magic, sizeof magic);
   memcpy(frame + 4, &version, 2);
   memcpy(frame + 6, &header_length, 2);
   memcpy(frame + PREFIX, header.data, header.size);
@@ -121,10 +121,8 @@ int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, s
   char *target = frame + head;
   if (message->schema) target = put_schema(message->schema, target);
   for (int i = 0; i < message->sections; i++) target = put_section(&message->section[i], target);
-  if (message->kind == EPACT_M_STATE) {
-    if (length) memcpy(target, message->blob, length);
-  } else if (!message->sections && message->text)
-    memcpy(target, message->text, strlen(message->text));
+  size_t rest = (size_t)(frame + head + length - target); /* what follows a schema, or is alone: text or a blob */
+  if (rest) memcpy(target, message->kind == EPACT_M_STATE ? message->blob : message->text, rest);
   *written = head + length;
   uint32_t crc = epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, *written - 12);
   memcpy(frame + 8, &crc, 4);
@@ -299,7 +297,7 @@ int epact_wire_decode(const char *frame, size_t bytes, uint64_t job, epact_decod
   uint32_t crc;
   int64_t field[FIELDS] = { 0 };
   memset(decoded, 0, sizeof *decoded);
-  if (bytes < PREFIX || memcmp(frame, magic, sizeof magic)) {
+  if (bytes < PREFIX || memcmp(frame, &magic, sizeof magic)) {
     return epact_fail(EPACT_E_PROTO, "a frame of %zu bytes is not ours", bytes);
   }
   memcpy(&version, frame + 4, 2);
