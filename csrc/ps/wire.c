@@ -110,12 +110,14 @@ int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, s
   msgpack_sbuffer_init(&header);
   pack_header(message, job, length, &header);
   if (!header.data) return epact_fail_memory("a message header", HEADER_LIMIT);
-  uint16_t version = EPACT_WIRE_VERSION, header_length = (uint16_t)header.size;
+  const struct {
+    uint32_t magic;
+    uint16_t version, header_length;
+    uint32_t crc, zero;
+  } prefix = { magic, EPACT_WIRE_VERSION, (uint16_t)header.size, 0, 0 };
   size_t head = epact_padded(PREFIX + header.size);
   memset(frame, 0, head);
-  memcpy(frame, &magic, sizeof magic);
-  memcpy(frame + 4, &version, 2);
-  memcpy(frame + 6, &header_length, 2);
+  memcpy(frame, &prefix, sizeof prefix);
   memcpy(frame + PREFIX, header.data, header.size);
   msgpack_sbuffer_destroy(&header);
   char *target = frame + head;
