@@ -8,7 +8,8 @@ int epact_binder_open(epact_binder *b, int64_t clock)
 {
   b->passed = epact_calloc((size_t)b->workers + 1, sizeof *b->passed);
   b->keeps = epact_calloc((size_t)b->workers + 1, sizeof *b->keeps);
-  if (!b->passed || !b->keeps) return EPACT_E_NOMEM;
+  b->last = epact_calloc((size_t)b->workers + 1, sizeof *b->last);
+  if (!b->passed || !b->keeps || !b->last) return EPACT_E_NOMEM;
   for (int i = 0; i < b->workers; i++) b->passed[i] = clock;
   b->cut = (clock / b->every + 1) * b->every;
   b->begins = b->log_clock = clock;
@@ -36,8 +37,11 @@ void epact_binder_close(epact_binder *b)
     free(early);
   }
   epact_records_free(&b->log);
+  for (int i = 0; b->last && i < b->workers; i++) free(b->last[i].data);
   free(b->passed);
   free(b->keeps);
+  free(b->last);
+  b->last = NULL;
   b->passed = NULL;
   b->keeps = NULL;
 }
@@ -118,6 +122,18 @@ static int record_state(epact_binder *b, int slot, int64_t clock, const void *st
   return EPACT_OK;
 }
 
+/* Into the journal that has just begun, or into a part; those of workers that finish later are not of that clock. */
+static int add_last_states(epact_binder *b, epact_records *records, int64_t clock)
+{
+  int code = EPACT_OK;
+  for (int i = 0; i < b->workers && !code; i++) {
+    const epact_last_state *last = &b->last[i];
+    if (last->given && last->clock <= clock)
+      code = epact_part_last_state(records, b->first_slot + i, last->clock, last->data, last->bytes, b->run);
+  }
+  return code;
+}
+
 static int admit_early_states(epact_binder *b)
 {
   int code = EPACT_OK;
@@ -152,7 +168,8 @@ static epact_assembly *assembly_of(epact_binder *b, int64_t clock)
 /* Tables, then states, then the end. */
 static void finish_part(epact_binder *b, epact_assembly *a)
 {
-  a->failed = a->failed || append_records(&a->tables, &a->states) || epact_part_end(&a->tables, b->run);
+  a->failed = a->failed || append_records(&a->tables, &a->states) || add_last_states(b, &a->tables, a->clock) ||
+              epact_part_end(&a->tables, b->run);
   if (a->failed) epact_records_free(&a->tables); /* an empty part is not written, but rank 0 must know */
   epact_piece piece = { .kind = EPACT_PIECE_PART, .clock = a->clock, .records = a->tables };
   a->tables = (epact_records){ NULL, 0, 0, 0 };
@@ -186,7 +203,8 @@ int epact_binder_cut(epact_binder *b, const epact_shard *shard)
     epact_binder_start(b); /* where all the others have begun this process may as well */
     epact_binder_flush(b, shard->minimum);
     turn(b, shard->minimum);
-    code = admit_early_states(b);
+    code = add_last_states(b, &b->log, EPACT_FOREVER);
+    if (!code) code = admit_early_states(b);
   }
   hand_over(b);
   return code;
@@ -202,6 +220,24 @@ int epact_binder_pass(epact_binder *b, int local, int64_t clock, const void *sta
   }
   if (state && b->journal && !code) code = record_state(b, slot, clock, state, bytes);
   b->passed[local] = clock;
+  hand_over(b);
+  return code;
+}
+
+int epact_binder_finish(epact_binder *b, int local, int64_t clock, const void *state, size_t bytes)
+{
+  epact_last_state *last = &b->last[local];
+  int code = EPACT_OK;
+  if (state && !last->given) {
+    last->data = epact_malloc(bytes + 1);
+    if (!last->data) return EPACT_E_NOMEM;
+    memcpy(last->data, state, bytes);
+    last->bytes = bytes;
+    last->clock = clock;
+    last->given = true;
+    if (b->journal) code = epact_part_last_state(&b->log, b->first_slot + local, clock, state, bytes, b->run);
+  }
+  b->passed[local] = EPACT_FOREVER;
   hand_over(b);
   return code;
 }

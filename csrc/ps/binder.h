@@ -21,6 +21,14 @@ typedef struct epact_early_state {
   epact_records records;
 } epact_early_state;
 
+/* What a worker that has finished kept for itself: it goes into all parts and journals from then on. */
+typedef struct {
+  bool given;
+  int64_t clock; /* the worker's, then */
+  char *data;
+  size_t bytes;
+} epact_last_state;
+
 typedef struct {
   uint64_t run;
   int32_t first_slot, workers; /* of this process */
@@ -33,9 +41,10 @@ typedef struct {
   bool started; /* there is a file for the log */
   epact_assembly *assemblies;
   epact_early_state *early;
-  int64_t cut;     /* the next one */
-  int64_t *passed; /* by local worker: it has come as far, its states up to there are here */
-  bool *keeps;     /* by local worker: it has a state, which belongs to every clock of the journal */
+  int64_t cut;            /* the next one */
+  int64_t *passed;        /* by local worker: it has come as far, its states up to there are here */
+  epact_last_state *last; /* by local worker */
+  bool *keeps;            /* by local worker: it has a state, which belongs to every clock of the journal */
   epact_records log;
   int64_t log_clock; /* batches tagged < this are in the log, or were before */
 } epact_binder;
@@ -51,8 +60,10 @@ void epact_binder_start(epact_binder *binder);
 /** The shard is at a cut. A failure of the snapshot is told to rank 0 with an empty part; the code is one of the
  * run. */
 int epact_binder_cut(epact_binder *binder, const epact_shard *shard);
-/** The worker has passed `clock`, with its state where it keeps one; EPACT_FOREVER: it has finished. */
+/** The worker has passed `clock`, with its state where it keeps one. */
 int epact_binder_pass(epact_binder *binder, int local, int64_t clock, const void *state, size_t bytes);
+/** The worker has finished, with its last state where it keeps one: its clock is `clock` now. */
+int epact_binder_finish(epact_binder *binder, int local, int64_t clock, const void *state, size_t bytes);
 /** A batch or table for the journal; all before `minimum` was applied before. */
 int epact_binder_record(epact_binder *binder, const epact_message *message, int64_t minimum);
 /** What is in the log becomes a piece. */

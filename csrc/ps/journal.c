@@ -146,13 +146,18 @@ static int64_t last_batches(const epact_journal *journal, int shards, int slots,
   return least == EPACT_FOREVER ? most : least;
 }
 
-static bool has_states(const epact_journal *journal, int slots, int64_t clock, const bool *keeps, const int64_t *last,
-                       bool *seen)
+/* A worker's last state is that of all later clocks. */
+static bool is_state_at(const epact_journal_entry *e, int64_t clock)
 {
-  for (int slot = 0; slot < slots; slot++) seen[slot] = !keeps[slot] || last[slot] == EPACT_FOREVER;
+  return e->state && (e->final ? e->clock <= clock : e->clock == clock);
+}
+
+static bool has_states(const epact_journal *journal, int slots, int64_t clock, const bool *keeps, bool *seen)
+{
+  for (int slot = 0; slot < slots; slot++) seen[slot] = !keeps[slot];
   for (int64_t i = 0; i < journal->entries; i++) {
     const epact_journal_entry *e = &journal->entry[i];
-    if (e->state && e->clock == clock && e->slot >= 0 && e->slot < slots) seen[e->slot] = true;
+    if (is_state_at(e, clock) && e->slot >= 0 && e->slot < slots) seen[e->slot] = true;
   }
   for (int slot = 0; slot < slots; slot++) {
     if (!seen[slot]) return false;
@@ -167,7 +172,7 @@ int64_t epact_journal_clock(epact_journal *journal, int shards, int slots, int64
   if (last && seen) {
     sort_entries(journal);
     clock = last_batches(journal, shards, slots, from, last);
-    while (clock > from && !has_states(journal, slots, clock, keeps, last, seen)) clock--;
+    while (clock > from && !has_states(journal, slots, clock, keeps, seen)) clock--;
   }
   free(last);
   free(seen);
@@ -225,7 +230,7 @@ int epact_journal_replay(epact_journal *journal, int64_t clock, const epact_part
   sort_entries(journal);
   for (int64_t i = 0; i < journal->entries && !code; i++) {
     const epact_journal_entry *e = &journal->entry[i];
-    if (e->state ? e->clock != clock || !reader->state : e->clock >= clock || !reader->shard) continue;
+    if (e->state ? !is_state_at(e, clock) || !reader->state : e->clock >= clock || !reader->shard) continue;
     epact_record_reader record = epact_record_reader_of(journal->data[e->file], journal->bytes[e->file], journal->run);
     record.next = e->offset;
     if ((code = epact_record_next(&record)) == 1) {

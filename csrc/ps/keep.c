@@ -104,6 +104,15 @@ int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *stat
   return code;
 }
 
+int epact_keep_finish_worker(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes)
+{
+  pthread_mutex_lock(&keep->lock);
+  int code = epact_binder_finish(&keep->binder, local, clock, state, bytes);
+  pthread_cond_broadcast(&keep->filled);
+  pthread_mutex_unlock(&keep->lock);
+  return code;
+}
+
 /* ---- the journal ---- */
 
 /* The shard's lock is held. */

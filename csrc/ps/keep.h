@@ -28,8 +28,10 @@ void epact_keep_close(epact_keep *keep);
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard);
 /** The worker keeps a state; before its first clock. */
 void epact_keep_expect(epact_keep *keep, int local);
-/** The worker has passed `clock`, with its state where it keeps one; EPACT_FOREVER: it has finished. */
+/** The worker has passed `clock`, with its state where it keeps one. */
 int epact_keep_pass(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes);
+/** The worker has finished, with its last state where it keeps one; its clock is `clock` now. */
+int epact_keep_finish_worker(epact_keep *keep, int local, int64_t clock, const void *state, size_t bytes);
 /** Snapshots are complete without this process. */
 void epact_keep_lose(epact_keep *keep, int rank);
 /** A SAVED or DURABLE of another process. */

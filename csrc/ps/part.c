@@ -92,12 +92,23 @@ int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t cloc
   return code;
 }
 
-int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run)
+static int add_state(epact_records *part, int slot, int64_t clock, bool final, const void *blob, size_t bytes,
+                     uint64_t run)
 {
   epact_message state = {
-    .kind = EPACT_M_STATE, .slot = slot, .clock = clock, .blob = blob, .blob_bytes = bytes, .text = ""
+    .kind = EPACT_M_STATE, .slot = slot, .clock = clock, .final = final, .blob = blob, .blob_bytes = bytes, .text = ""
   };
   return epact_records_add(part, &state, run);
+}
+
+int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run)
+{
+  return add_state(part, slot, clock, false, blob, bytes, run);
+}
+
+int epact_part_last_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run)
+{
+  return add_state(part, slot, clock, true, blob, bytes, run);
 }
 
 int epact_part_end(epact_records *part, uint64_t run)

@@ -464,6 +464,7 @@ static void close_worker(epact_worker *worker)
   }
   epact_client_free(&worker->client);
   free(worker->restored);
+  free(worker->last_state);
   pthread_mutex_destroy(&worker->inbox_lock);
   pthread_cond_destroy(&worker->inbox_filled);
 }

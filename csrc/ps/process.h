@@ -31,6 +31,8 @@ struct epact_worker {
   int failure;      /* of a step that was made inside emit */
   double wait_room; /* seconds */
   bool keeps_state, must_save;
+  char *last_state; /* handed in for when it finishes */
+  size_t last_state_bytes;
   char *restored; /* its state in the snapshot this job began with */
   size_t restored_bytes;
   char failure_text[256];

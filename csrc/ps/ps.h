@@ -133,7 +133,8 @@ EPACT_API const void *epact_worker_keep_state(epact_worker *worker, size_t *byte
 /** Nonzero after a clock whose end is in a snapshot (or journal) that this worker's state belongs to: it must then call
  * epact_worker_save before its next clock. */
 EPACT_API int epact_worker_saves(const epact_worker *worker);
-/** Its state now, which is copied. */
+/** Its state now, which is copied; also right before epact_worker_finish, since a resumed job hands a worker that has
+ * finished its last state. */
 EPACT_API int epact_worker_save(epact_worker *worker, const void *state, size_t bytes);
 /** What is tagged < this would survive the loss of all processes now. 0 without snapshots. */
 EPACT_API int64_t epact_process_durable(epact_process *process);

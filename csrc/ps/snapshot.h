@@ -18,6 +18,8 @@ int epact_shard_recreate(epact_shard *shard, const epact_message *create);
 int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t clock, uint64_t run);
 /** Adds a worker's own state. */
 int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
+/** ... that of a worker which has finished, its clock then being `clock`: good for every later clock, too. */
+int epact_part_last_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
 /** Adds the end, without which a part is refused. */
 int epact_part_end(epact_records *part, uint64_t run);
 

@@ -198,7 +198,15 @@ int epact_worker_saves(const epact_worker *worker)
 
 int epact_worker_save(epact_worker *worker, const void *state, size_t bytes)
 {
-  if (!worker->must_save) return EPACT_OK;
+  if (!worker->must_save) { /* its last, for when it finishes */
+    char *copy = epact_malloc(bytes + 1);
+    if (!copy) return EPACT_E_NOMEM;
+    if (bytes) memcpy(copy, state, bytes);
+    free(worker->last_state);
+    worker->last_state = copy;
+    worker->last_state_bytes = bytes;
+    return EPACT_OK;
+  }
   worker->must_save = false;
   return epact_keep_pass(worker->process->keep, worker->local, worker->client.clock, state ? state : "", bytes);
 }
@@ -224,7 +232,8 @@ int epact_worker_finish(epact_worker *worker)
   int code = check(worker);
   if (!code) code = epact_client_clock(&worker->client, true);
   if (!code && worker->process->keep)
-    code = epact_keep_pass(worker->process->keep, worker->local, EPACT_FOREVER, NULL, 0);
+    code = epact_keep_finish_worker(worker->process->keep, worker->local, worker->client.clock, worker->last_state,
+                                    worker->last_state_bytes);
   if (!code) worker->process->active--;
   return code ? code : check(worker);
 }

@@ -95,6 +95,9 @@ end
 
 --- Publishes what is left and leaves the job. Called when the function returns.
 function methods:finish()
+  if self.finished then return end
+  if self.save then save_state(self) end
+  self.finished = true
   check(C.epact_worker_finish(self.handle), "finish")
 end
 

@@ -225,33 +225,23 @@ static void keep_cut(job *j, int s)
   for (int q = 0; q < shard->slots; q++) shard->slot[q].applied = applied[q];
 }
 
-static void keep_pass(sim_worker *w, int64_t clock, const sim_state *state)
+static void keep_pass(sim_worker *w, bool final, const sim_state *state)
 {
   job *j = w->job;
-  int rank = rank_of(j, w->client.slot);
+  int rank = rank_of(j, w->client.slot), local = w->client.slot - first_slot(j, rank);
   epact_binder *binder = &j->keep[rank].binder;
   if (j->plant == PLANT_EARLY_STATE) binder->cut = EPACT_FOREVER;
-  if (epact_binder_pass(binder, w->client.slot - first_slot(j, rank), clock, state, state ? sizeof *state : 0))
+  int64_t clock = w->client.clock;
+  size_t bytes = state ? sizeof *state : 0;
+  if (final && j->plant == PLANT_LAST_STATE) state = NULL;
+  if (final ? epact_binder_finish(binder, local, clock, state, bytes)
+            : epact_binder_pass(binder, local, clock, state, bytes))
     violate(j, "pass: %s", epact_error_message());
   if (binder->log.count && binder->started) schedule(&j->keep[rank]);
 }
 
-/* After a clock: as pass_cut of worker.c. */
-static void pass_clock(sim_worker *w, bool final)
-{
-  const job *j = w->job;
-  if (!j->settings.snapshots) return;
-  bool cut = w->client.clock % j->settings.cut_every == 0;
-  if (final)
-    keep_pass(w, EPACT_FOREVER, NULL);
-  else if (w->keeps_state)
-    w->must_save = cut || j->settings.journal;
-  else if (cut)
-    keep_pass(w, w->client.clock, NULL);
-}
-
-/* Before its next act. */
-static void hand_in_state(sim_worker *w)
+/* Before its next act, or when it has finished. */
+static void hand_in_state(sim_worker *w, bool final)
 {
   job *j = w->job;
   sim_state state;
@@ -265,7 +255,23 @@ static void hand_in_state(sim_worker *w)
   for (int t = 0; t < j->settings.tables; t++) state.open |= (uint32_t)(w->table[t] != NULL) << t;
   if (j->plant == PLANT_STATE && chance(&j->fate, 0.2)) state.own = own_digest(j, w->client.slot, --state.clock);
   w->must_save = false;
-  keep_pass(w, w->client.clock, &state);
+  keep_pass(w, final, &state);
+}
+
+/* After a clock: as pass_cut of worker.c. */
+static void pass_clock(sim_worker *w, bool final)
+{
+  const job *j = w->job;
+  if (!j->settings.snapshots) return;
+  bool cut = w->client.clock % j->settings.cut_every == 0;
+  if (final && w->keeps_state)
+    hand_in_state(w, true);
+  else if (final)
+    keep_pass(w, true, NULL);
+  else if (w->keeps_state)
+    w->must_save = cut || j->settings.journal;
+  else if (cut)
+    keep_pass(w, false, NULL);
 }
 
 #endif

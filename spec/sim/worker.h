@@ -321,7 +321,7 @@ static const char *const act_name[] = { "open", "increment", "read", "changes", 
 
 static void begin_act(sim_worker *w)
 {
-  if (w->must_save) hand_in_state(w);
+  if (w->must_save) hand_in_state(w, false);
   w->present = next_act(w);
   TRACE(w->job, "worker %d clock %" PRId64 ": %s table %d pairs %x", w->client.slot, w->client.clock,
         act_name[w->present.kind], w->present.table, w->present.pairs);
