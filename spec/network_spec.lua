@@ -37,6 +37,13 @@ local function assert_sum(results, count, errors)
   end
 end
 
+local function assert_sum_is(results, sum)
+  for rank = 0, 2 do
+    assert.equal("", results[rank].errors)
+    assert.equal(sum, results[rank].output)
+  end
+end
+
 describe("a job on three machines", function()
   local net, keys
 
@@ -155,6 +162,29 @@ describe("a job on three machines", function()
       prefix = net:prefixes("EPACT_KEYS=" .. keys),
       beside = ("%s; sleep %s; %s"):format(net:partition_command(2), seconds, net:heal_command(2)) })
   end
+
+  it("is slower over lines that lose packets, but right", function()
+    for i = 0, 2 do net:disturb(i) end
+    local ok, message = pcall(function()
+      local results = jobs.run([[
+        local epact = require "epact"
+        print((epact.run({ workers = 1, timeout = 25, staleness = 1 }, function(w)
+          local t = w:table("t", { rows = 6, cols = 1000, push = true })
+          for clock = 1, 10 do
+            for row = 0, 5 do t:inc(row, clock, 1) t:get(row) end
+            w:clock()
+          end
+          w:barrier()
+          local sum = 0
+          for row = 0, 5 do for clock = 1, 10 do sum = sum + t:get(row)[clock] end end
+          return sum
+        end)))]], { processes = 3, root = ("tcp://%s:5563"):format(net.address[0]),
+        prefix = net:prefixes("EPACT_KEYS=" .. keys) })
+      assert_sum_is(results, "180\n")
+    end)
+    for i = 0, 2 do net:calm(i) end
+    if not ok then error(message, 0) end
+  end)
 
   it("goes on after a cut that is shorter than the lease", function()
     local results = cut_off(1, 5)

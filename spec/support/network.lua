@@ -130,6 +130,23 @@ function methods:heal_command(i)
   return ("ip netns exec %s nft delete table inet cut"):format(self.name[i])
 end
 
+--- What machine `i` sends is delayed by 5 to 15 ms and a tenth of it is lost, where the kernel has netem; else a tenth of
+-- what it hears is lost.
+-- @treturn string "netem" or "loss"
+function methods:disturb(i)
+  local _, code = process.run(("%s tc qdisc add dev e0 root netem delay 10ms 5ms loss 10%%"):format(self:on(i)))
+  if code == 0 then return "netem" end
+  run("%s nft %s", self:on(i), process.quote("add table inet cut; " ..
+    "add chain inet cut input { type filter hook input priority 0; }; " ..
+    "add rule inet cut input iif e0 numgen random mod 100 < 10 drop"))
+  return "loss"
+end
+
+--- Ends it.
+function methods:calm(i)
+  process.run(("%s tc qdisc del dev e0 root; %s nft delete table inet cut"):format(self:on(i), self:on(i)))
+end
+
 --- Records what goes over machine `i`'s interface while `body()` runs.
 -- @treturn string all packets, one after another
 function methods:captured(i, body)
