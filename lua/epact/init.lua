@@ -19,13 +19,20 @@ local epact = {
 -- stops all and is raised here with that worker's traceback. With EPACT_RANK, EPACT_SIZE and EPACT_ROOT set, the
 -- workers of all processes are one job.
 -- @function epact.run
--- @tparam ?table options `workers` (of this process; default: EPACT_WORKERS, or its cores), `staleness` (0: BSP,
--- default; math.huge: Async), `deterministic` (same bits for any placement of the workers), `seed`, `timeout` (seconds
--- a wait may last), `stats` (print the report), `cache` (`{ rows = n, bytes = n }`: the most this process keeps
--- of other processes' rows; default: 1 GiB). For processes on several machines: `keys` (folder of keys, see
--- `epact keygen`; also EPACT_KEYS) or `insecure` (true: do without; also EPACT_INSECURE=1), `address` (host, or
--- host:port, at which the others reach this process, where that is not the address from which it reaches the root;
--- also EPACT_ADDRESS)
+-- @tparam ?table options
+--
+-- - `workers` (of this process; default: EPACT_WORKERS, or its cores), `seed`, `stats` (print the report)
+-- - `staleness` (0: BSP, default; math.huge: Async), `deterministic` (same bits for any placement of the workers)
+-- - `timeout` (seconds a wait may last, 300), `lease` (seconds of silence after which a process is lost, 10)
+-- - `cache` (`{ rows = n, bytes = n }`: the most this process keeps of other processes' rows; 1 GiB)
+-- - `snapshot` (`{ every = clocks, dir = folder, durability = "snapshot" or "journal" }`), `resume` (true; "if any": or
+-- begin anew; a number: from the snapshot at that clock)
+-- - `on_loss` ("fail"; "continue": without a lost process that holds no shard; "restart": under `epact launch
+-- --restarts N` all are started again, from the last snapshot), `servers` (shards are on the first n ranks;
+-- default: on all), `elastic` (processes may join while the job runs, started with EPACT_JOIN=1)
+-- - `keys` (folder of keys, see `epact keygen`; also EPACT_KEYS) or `insecure` (true: do without; also
+-- EPACT_INSECURE=1), `address` (host, or host:port, at which the others reach this process, where that is not the
+-- address from which it reaches the root; also EPACT_ADDRESS)
 -- @tparam function f
 -- @return what the first worker of this process returned
 -- @treturn epact.report
