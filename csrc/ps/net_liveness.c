@@ -91,7 +91,9 @@ static void report_loss(epact_net *net, int rank, double now)
     peer->fenced = now;
     return;
   }
-  epact_process_stop(net->process, reason);
+  /* The others may do without this process: what it believes to be lost is not lost to them. */
+  bool tell = net->rank < net->servers || !net->process->go_on;
+  epact_process_stop_here(net->process, reason, tell);
 }
 
 long epact_liveness_tick(epact_net *net)
