@@ -377,8 +377,9 @@ void epact_net_close(epact_net *net)
   }
   epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
-  int linger = !net->started || stopped ? STOPPED_LINGER_MILLISECONDS : LINGER_MILLISECONDS;
   for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
+    bool waits = net->started && !stopped && !net->gone[rank]; /* who was given up reads no more */
+    int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
     if (!net->dealer[rank]) continue;
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
