@@ -77,7 +77,11 @@ local function open_process(where, o, place)
   local process = C.epact_process_open(raw)
   C.epact_signals_watch(0)
   o.snapshot = snapshot
-  if process == nil then check(C.epact_error_code(), where) end
+  if process == nil then
+    local reason = ffi.string(C.epact_error_message())
+    if o.on_loss == "restart" and reason:find("[E_LOST]", 1, true) then job.ask_for_restart(where .. ": " .. reason) end
+    check(C.epact_error_code(), where)
+  end
   return process
 end
 

@@ -117,6 +117,12 @@ local function watched(self, f, ...)
   return unpack(results, 2, 3)
 end
 
+-- Raises why the job stopped; where a lost process is no end, this one ends instead, to be started again.
+local function give_up(self, failure)
+  if self.restarts and failure:find("[E_LOST]", 1, true) then job.ask_for_restart(failure) end
+  core.fail("%s", failure)
+end
+
 -- One phase; `finish`: a worker whose function returns leaves the job, so that nobody waits for it.
 local function run_phase(self, f, finish)
   local task = ship.encode(f, "the worker function")
@@ -124,10 +130,7 @@ local function run_phase(self, f, finish)
   local begin = C.epact_now()
   submit(self, task, finish)
   local outcomes, failure = watched(self, collect)
-  if failure then
-    if self.restarts and failure:find("[E_LOST]", 1, true) then job.ask_for_restart(failure) end
-    core.fail("%s", failure)
-  end
+  if failure then give_up(self, failure) end
   self.seconds = (self.seconds or 0) + (C.epact_now() - begin)
   self.last = outcomes
   local results = {}
@@ -189,19 +192,20 @@ end
 function methods:close()
   if self.closed then return end
   self.closed = true
-  local code, failure, _ = C.EPACT_OK, nil, nil
+  local failure, _
+  local code = C.EPACT_OK
   if not self.broken then
     submit(self, nil, true)
     _, failure = watched(self, collect)
     if not failure then code = watched(self, drain) end
+    if code ~= C.EPACT_OK then failure = ("%s: %s"):format(self.where, last_failure(code)) end
   end
   self.turned_away = refusals(self.process)
   -- What a busy thread still uses is left to it.
   if not self.abandoned and C.epact_pool_close(self.threads, grace) == C.EPACT_OK then
     C.epact_process_close(self.process)
   end
-  if failure then core.fail("%s", failure) end
-  check(code, self.where)
+  if failure then give_up(self, failure) end
 end
 
 function class:__tostring()
