@@ -20,8 +20,8 @@ static int decode(const epact_net *net, const char *frame, size_t bytes, epact_d
   return epact_fail(EPACT_E_JOB, "a frame of a process that is no member of the job");
 }
 
-/* Who runs job after job at one address may hear of the last one while the next registers: that is counted
- * only. */
+/* Who runs job after job at one address may hear of the last one while the next registers, or of the next one while
+ * the last ends: that is counted only. */
 static void refuse_frame(epact_net *net, int code)
 {
   static const struct {
@@ -34,7 +34,8 @@ static void refuse_frame(epact_net *net, int code)
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
     if (reasons[i].code == code) reason = reasons[i].reason;
   }
-  bool quiet = code == EPACT_E_JOB && !net->started;
+  bool over = net->started && (net->process->active == 0 || atomic_load(&net->process->stopped));
+  bool quiet = code == EPACT_E_JOB && (!net->started || over);
   epact_refuse(&net->refusals, reason, quiet ? NULL : "a frame: %s", epact_error_message());
 }
 
