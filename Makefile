@@ -159,7 +159,13 @@ faults: ## fail each allocation, send, write ... of some scenes once, under the 
 	@$(MAKE_IN) BUILD=build/faults CFLAGS='$(ASAN_FLAGS) -DEPACT_FAULT' build/faults/test/faults
 	$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1 build/faults/test/faults $(SCENES)
 
-bench: all ## run the benchmarks one after another
+# Limits that a benchmark prints beside its figures: plain C, nothing of the library.
+$(BUILD)/bench/limits.so: spec/bench/limits.c
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -fvisibility=default -shared $(LDFLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs libzmq 2>/dev/null)
+
+bench: all $(BUILD)/bench/limits.so ## run the benchmarks one after another
 	@for script in $(sort $(wildcard spec/bench/*.lua)); do echo "== $$script"; luajit $$script; done
 
 doc: ## the reference of the Lua modules, in doc/html

@@ -1,7 +1,11 @@
 /* Floor 1 as only C sees it: both ways to a CRC32C, reference counts across threads, growing buffers. */
 #define epact_crc32c crc32c_of_this_file
+#define epact_crc32c_join crc32c_join_of_this_file
+#define epact_crc32c_copy crc32c_copy_of_this_file
 #include "../csrc/base/crc32c.c"
 #undef epact_crc32c
+#undef epact_crc32c_join
+#undef epact_crc32c_copy
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +37,27 @@ static void crc_both_ways(void)
     }
   }
 #endif
+}
+
+/* Long data goes through three lanes, and copies through blocks. */
+static void crc_of_long_data(void)
+{
+  enum { LONG = 7 * 8192 + 77 };
+  static unsigned char data[LONG], copy[LONG];
+  epact_rng rng = epact_rng_stream(2, 0, 0);
+  for (int i = 0; i < LONG; i++) data[i] = (unsigned char)epact_rng_below(&rng, 256);
+  for (size_t bytes = LONG - 20; bytes <= LONG; bytes++) {
+    uint32_t whole = ~crc_portable(~0U, data, bytes);
+    size_t first = (size_t)epact_rng_below(&rng, (int64_t)bytes);
+    expect(crc32c_of_this_file(0, data, bytes) == whole, "the CRC of long data");
+    uint32_t joined = crc32c_join_of_this_file(crc32c_of_this_file(0, data, first),
+                                               crc32c_of_this_file(0, data + first, bytes - first), bytes - first);
+    expect(joined == whole, "the CRC of two pieces");
+    memset(copy, 0, sizeof copy);
+    uint32_t begun = crc32c_copy_of_this_file(0, copy, data, first);
+    expect(crc32c_copy_of_this_file(begun, copy + first, data + first, bytes - first) == whole, "the CRC of a copy");
+    expect(!memcmp(copy, data, bytes), "the copy");
+  }
 }
 
 typedef struct {
@@ -74,6 +99,33 @@ static void references_across_threads(void)
   expect(destroyed == 1, "destroyed once");
 }
 
+/* The memory of a long object is the next one's of about its size; objects may outlive the spares. */
+static void spares(void)
+{
+  enum { LONG = 1 << 20, MANY = 9 };
+  epact_spares *kept = epact_spares_new();
+  void *object[MANY], *first = epact_spares_object(kept, LONG);
+  memset(first, 1, LONG);
+  epact_retain(first);
+  epact_release(first);
+  void *second = epact_spares_object(kept, LONG);
+  expect(second != first, "what is held is nobody else's");
+  epact_release(first);
+  void *little = epact_spares_object(kept, LONG / 3), *much = epact_spares_object(kept, 2 * LONG);
+  expect(little != first, "much memory is not for a short object");
+  expect(much != first, "nor little for a long one");
+  epact_release(little);
+  epact_release(much);
+  void *third = epact_spares_object(kept, LONG - LONG / 4);
+  expect(third == first, "released memory is used again");
+  epact_release(second);
+  for (int i = 0; i < MANY; i++) object[i] = epact_spares_object(kept, LONG);
+  for (int i = 0; i < MANY; i++) epact_release(object[i]);
+  epact_spares_free(kept);
+  memset(third, 2, LONG / 2);
+  epact_release(third);
+}
+
 static void growing(void)
 {
   int *item = NULL;
@@ -100,7 +152,9 @@ static void messages(void)
 int main(void)
 {
   crc_both_ways();
+  crc_of_long_data();
   references_across_threads();
+  spares();
   growing();
   messages();
   return failures != 0;

@@ -59,35 +59,55 @@ static void send_damaged(good_job *job, void *socket)
   DAMAGED(EPACT_REFUSED_SENDER, "a second rank 1", bytes, (void)0);
 }
 
+/* A part as two messages: its head, and as many bytes after it. */
+static void send_piece(good_job *job, void *socket, const epact_part *part, size_t head, size_t bytes, int reason,
+                       const char *what)
+{
+  static char piece[EPACT_PART_BYTES];
+  double before = refused(job, reason);
+  EXPECT(zmq_send(socket, part, head, ZMQ_SNDMORE) >= 0 && zmq_send(socket, piece, bytes, 0) >= 0, "%s is sent", what);
+  expect_refused(job, reason, before, 1, what);
+}
+
 /* Parts of long frames, each wrong in one way; the number is one that only members know. */
 static void send_pieces(good_job *job, void *socket)
 {
-  enum { LENGTH = 64 };
-  static char frame[3 * EPACT_PART_BYTES], part[sizeof(epact_part) + EPACT_PART_BYTES];
+  enum { LENGTH = 64, HEAD = sizeof(epact_part) };
+  const size_t three = 3 * EPACT_PART_BYTES;
   uint64_t number = job->process[0]->net->number[0];
-  size_t bytes = sizeof(epact_part) + LENGTH;
-#define PIECE(reason, what, sent, ...)                                                                                 \
+  epact_part part;
+#define PIECE(reason, what, bytes, ...)                                                                                \
   do {                                                                                                                 \
-    epact_part_write(part, __VA_ARGS__);                                                                               \
-    send_one(job, socket, part, sent, reason, what);                                                                   \
+    epact_part_head(&part, __VA_ARGS__);                                                                               \
+    send_piece(job, socket, &part, HEAD, bytes, reason, what);                                                         \
   } while (0)
-  PIECE(EPACT_REFUSED_JOB, "a stranger's part", bytes, 1, number + 1, frame, LENGTH, 0);
-  PIECE(EPACT_REFUSED_JOB, "a part of rank 2 of 2", bytes, 2, number, frame, LENGTH, 0);
-  PIECE(EPACT_REFUSED_SIZE, "a part of too much", sizeof part, 1, number, frame, EPACT_WIRE_LIMIT + 1, 0);
-  PIECE(EPACT_REFUSED_MALFORMED, "an end without a beginning", bytes - 32, 1, number, frame, LENGTH, 32);
-  PIECE(EPACT_REFUSED_MALFORMED, "a part of nothing", sizeof(epact_part), 1, number, frame, LENGTH, 0);
-  PIECE(EPACT_REFUSED_MALFORMED, "a part beyond its frame", bytes, 1, number, frame, LENGTH - 8, 0);
-  PIECE(EPACT_REFUSED_MALFORMED, "half a part's head", 20, 1, number, frame, LENGTH, 0);
-  PIECE(EPACT_REFUSED_MALFORMED, "a frame of parts that is none", bytes, 1, number, frame, LENGTH, 0);
+  PIECE(EPACT_REFUSED_JOB, "a stranger's part", LENGTH, 1, number + 1, LENGTH, 0);
+  PIECE(EPACT_REFUSED_JOB, "a part of rank 2 of 2", LENGTH, 2, number, LENGTH, 0);
+  PIECE(EPACT_REFUSED_SIZE, "a part of too much", EPACT_PART_BYTES, 1, number, EPACT_WIRE_LIMIT + 1, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "an end without a beginning", 32, 1, number, LENGTH, 32);
+  PIECE(EPACT_REFUSED_MALFORMED, "a part of nothing", 0, 1, number, LENGTH, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "a part beyond its frame", LENGTH, 1, number, LENGTH - 8, 0);
+  PIECE(EPACT_REFUSED_MALFORMED, "a frame of parts that is none", LENGTH, 1, number, LENGTH, 0);
+  epact_part_head(&part, 1, number, LENGTH, 0);
+  send_piece(job, socket, &part, 20, LENGTH, EPACT_REFUSED_MALFORMED, "half a part's head");
+  send_one(job, socket, &part, HEAD, EPACT_REFUSED_MALFORMED, "a part's head without its piece");
   for (int begun = 1; begun <= 2; begun++) { /* who begins again begins anew */
-    epact_part_write(part, 1, number, frame, sizeof frame, 0);
-    for (int i = 0; i < begun; i++) zmq_send(socket, part, sizeof part, 0);
-    PIECE(EPACT_REFUSED_MALFORMED, "a piece too early", sizeof part, 1, number, frame, sizeof frame,
-          2 * EPACT_PART_BYTES);
+    static char first[EPACT_PART_BYTES];
+    epact_part_head(&part, 1, number, three, 0);
+    for (int i = 0; i < begun; i++) {
+      zmq_send(socket, &part, HEAD, ZMQ_SNDMORE);
+      zmq_send(socket, first, sizeof first, 0);
+    }
+    PIECE(EPACT_REFUSED_MALFORMED, "a piece too early", EPACT_PART_BYTES, 1, number, three, 2 * EPACT_PART_BYTES);
   }
-  epact_part_write(part, 1, number, frame, LENGTH, 0);
-  part[20] ^= 1;
-  send_one(job, socket, part, bytes, EPACT_REFUSED_CORRUPT, "a part's head with a bit that was flipped");
+  double before = refused(job, EPACT_REFUSED_MALFORMED);
+  epact_part_head(&part, 1, number, LENGTH, 0);
+  zmq_send(socket, &part, HEAD, ZMQ_SNDMORE);
+  zmq_send(socket, "12345678", 8, ZMQ_SNDMORE);
+  zmq_send(socket, "12345678", 8, 0);
+  expect_refused(job, EPACT_REFUSED_MALFORMED, before, 1, "a part of two pieces");
+  ((char *)&part)[20] ^= 1;
+  send_piece(job, socket, &part, HEAD, LENGTH, EPACT_REFUSED_CORRUPT, "a part's head with a bit that was flipped");
 }
 
 static void send_parts(good_job *job, void *socket)

@@ -1,5 +1,6 @@
 /* The parts of the parameter server one by one, against plain references: sparse rows, stores, logs,
  * batches, frames. The protocol is in spec/sim. */
+#include "ps/client.h"
 #include "ps/log.h"
 #include "ps/message.h"
 #include "ps/wire.h"
@@ -204,7 +205,7 @@ static void dense_logs(void)
   epact_log_init(&log, &schema);
   for (int round = 0; round < 2; round++) {
     for (int i = 0; i < 10; i++) {
-      EXPECT(epact_log_touch(&log, 9 - i) == i, "accumulators are numbered");
+      EXPECT(epact_log_touch(&log, 9 - i, true) == i, "accumulators are numbered");
       float *sum = (float *)(log.slab + (size_t)i * log.row_bytes);
       for (int col = 0; col < 33; col++) EXPECT(sum[col] == 0, "an accumulator starts at zero");
       for (int col = 0; col < 33; col++) sum[col] = (float)(i + col);
@@ -322,6 +323,86 @@ static void frames(void)
   free(frame);
 }
 
+/* What is kept of a batch is its frame, byte for byte, and stays so when it is sent again. */
+static void sealed_batches(void)
+{
+  size_t bytes, sealed, again;
+  char *frame, *same, *whole = encode(&a_batch, 77, &bytes);
+  epact_spares *spares = epact_spares_new();
+  epact_batch *batch = epact_wire_batch(SECTIONS, sections, spares);
+  expect_sections(batch->sections, batch->section, "a batch with room for a head");
+  epact_message message = a_batch;
+  message.section = batch->section;
+  message.batch = batch;
+  EXPECT(!epact_wire_seal(&message, 77, &frame, &sealed), "seals: %s", epact_error_message());
+  EXPECT(sealed == bytes && !memcmp(frame, whole, bytes), "the frame is the encoded message");
+  EXPECT(!epact_wire_seal(&message, 77, &same, &again) && same == frame && again == bytes, "it is sealed once");
+  message.incarnation--;
+  EXPECT(epact_wire_seal(&message, 77, &same, &again) == EPACT_E_AGAIN, "and not for another message");
+  EXPECT(!memcmp(frame, whole, bytes), "which leaves it as it was");
+  free(whole);
+  epact_release(batch);
+  epact_spares_free(spares);
+}
+
+static bool stays_behind;
+
+static void note_behind(void *context, const epact_message *message)
+{
+  (void)context;
+  stays_behind = message->behind;
+}
+
+/* What follows a worker's long batch stays behind it, until it is acknowledged; what is short does not matter. */
+static void lanes(void)
+{
+  enum { WIDE = 10000 };
+  static double delta[WIDE];
+  epact_client client;
+  epact_schema schema = { .type = EPACT_F64, .rows = 1, .cols = WIDE };
+  epact_message answer = { .kind = EPACT_M_CREATED, .request = 1, .table = epact_table_id("wide"), .text = "" };
+  epact_message ack = { .kind = EPACT_M_ACK, .text = "" };
+  EXPECT(!epact_client_init(&client, 0, 1, 1, -1, (epact_outbox){ note_behind, NULL }), "a client");
+  epact_table *table = epact_client_open(&client, "wide", &schema, 3);
+  EXPECT(table && !epact_client_step(&client, &answer), "a table");
+  for (int64_t clock = 0; clock < 4; clock++) {
+    bool is_long = clock == 1;
+    if (is_long) EXPECT(!epact_table_inc_row(table, 0, delta), "an increment");
+    EXPECT(!epact_client_clock(&client, false), "a clock");
+    EXPECT(!epact_client_ask(&client, 0, EPACT_M_WAIT, NULL, 0, NULL), "a request");
+    EXPECT(stays_behind == (clock == 1 || clock == 2), "at clock %d a request %s", (int)clock,
+           stays_behind ? "stays behind" : "overtakes");
+    if (clock != 2) continue;
+    ack.clock = 1;
+    EXPECT(!epact_client_step(&client, &ack), "an acknowledgement");
+  }
+  epact_client_free(&client);
+}
+
+/* A worker does not run ahead of a slow link without end: two batches, and then so many bytes. */
+static void congestion(void)
+{
+  enum { WIDE = 1 << 20 };
+  double *delta = epact_calloc(WIDE, sizeof *delta);
+  epact_client client;
+  epact_schema schema = { .type = EPACT_F64, .rows = 1, .cols = WIDE };
+  epact_message answer = { .kind = EPACT_M_CREATED, .request = 1, .table = epact_table_id("wide"), .text = "" };
+  epact_message ack = { .kind = EPACT_M_ACK, .text = "" };
+  EXPECT(!epact_client_init(&client, 0, 1, 1, -1, (epact_outbox){ note_behind, NULL }), "a client");
+  epact_table *table = epact_client_open(&client, "wide", &schema, 3);
+  EXPECT(table && !epact_client_step(&client, &answer), "a table");
+  int64_t sent = 0;
+  for (; sent < 20 && epact_client_congested(&client) < 0; sent++) {
+    EXPECT(!epact_table_inc_row(table, 0, delta) && !epact_client_clock(&client, false), "a clock");
+  }
+  EXPECT(sent == (int64_t)(EPACT_MOST_UNACKNOWLEDGED_BYTES / (WIDE * sizeof *delta)), "%d clocks of 8 MiB ahead",
+         (int)sent);
+  ack.clock = sent - 2;
+  EXPECT(!epact_client_step(&client, &ack) && epact_client_congested(&client) < 0, "acknowledged, it goes on");
+  epact_client_free(&client);
+  free(delta);
+}
+
 static void damaged_frames(void)
 {
   size_t bytes;
@@ -393,6 +474,9 @@ int main(void)
   dense_logs();
   batches();
   frames();
+  sealed_batches();
+  lanes();
+  congestion();
   damaged_frames();
   lying_frames();
   return failures != 0;

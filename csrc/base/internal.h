@@ -26,6 +26,24 @@ int epact_fail_memory(const char *what, size_t bytes) __attribute__((cold));
  * (may be NULL) on it. 64-byte aligned. NULL when memory is short, with the sentence left. */
 void *epact_object_new(size_t bytes, void (*destroy)(void *object));
 
+/** As epact_object_new, with whatever was in that memory. */
+void *epact_object_raw(size_t bytes);
+
+/* Long objects that were released last, for those that are made next: to have the memory of a new one zeroed by the
+ * system takes longer than to fill it. May be used by any thread. */
+typedef struct epact_spares epact_spares;
+/** NULL when memory is short. */
+epact_spares *epact_spares_new(void);
+/** As epact_object_raw; NULL for `spares`: that. */
+void *epact_spares_object(epact_spares *spares, size_t bytes);
+/** Frees what is kept; objects that are still held free it with the last of them. NULL is ignored. */
+void epact_spares_free(epact_spares *spares);
+
+/** The CRC32C of two pieces from that of each; the second has `bytes`. */
+uint32_t epact_crc32c_join(uint32_t first, uint32_t second, size_t bytes);
+/** Copies, and goes on with the CRC32C of what is copied. */
+uint32_t epact_crc32c_copy(uint32_t crc, void *target, const void *source, size_t bytes);
+
 /* malloc's family behind one door, so that a fault build can fail the n-th call (fault.h). All leave a
  * sentence when they return NULL. Free with free(). */
 void *epact_malloc(size_t bytes);

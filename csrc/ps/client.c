@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include "../base/internal.h"
+#include "wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,18 +20,24 @@ int epact_client_init(epact_client *client, int slot, int slots, int shards, int
   client->local = local;
   client->outbox = outbox;
   client->link = epact_calloc((size_t)shards, sizeof *client->link);
-  return client->link ? EPACT_OK : EPACT_E_NOMEM;
+  for (int s = 0; s < shards && client->link; s++) client->link[s].last_long = -1;
+  client->spares = epact_spares_new();
+  return client->link && client->spares ? EPACT_OK : EPACT_E_NOMEM;
 }
 
+/* What is short may overtake what is long, but not this worker's own batches: rows would be read as they were before,
+ * and asked for again. */
 static void emit(epact_client *client, epact_message *message, int shard)
 {
   message->shard = shard;
+  message->behind = client->link[shard].acknowledged <= client->link[shard].last_long;
   message->slot = client->slot;
   message->incarnation = client->incarnation;
   client->outbox.emit(client->outbox.context, message);
 }
 
-static int keep_until_acknowledged(epact_link *link, const epact_message *message)
+/* `travels`: it goes to another process; the message becomes that of the copy. */
+static int keep_until_acknowledged(epact_client *client, epact_link *link, epact_message *message, bool travels)
 {
   if (link->batches == link->capacity) {
     int32_t capacity = link->capacity ? link->capacity * 2 : 4;
@@ -38,8 +45,13 @@ static int keep_until_acknowledged(epact_link *link, const epact_message *messag
     if (code) return code;
     link->capacity = capacity;
   }
-  epact_batch *batch = epact_batch_copy(message->sections, message->section);
+  epact_batch *batch = travels ? epact_wire_batch(message->sections, message->section, client->spares)
+                               : epact_batch_copy(message->sections, message->section);
   if (!batch) return EPACT_E_NOMEM;
+  message->section = batch->section;
+  message->batch = travels ? batch : NULL;
+  if (travels && batch->payload_bytes > EPACT_LONG_BYTES) link->last_long = message->clock;
+  link->bytes += batch->bytes;
   link->batch[link->batches++] = (epact_unacknowledged){ message->clock, message->final, batch };
   return EPACT_OK;
 }
@@ -60,7 +72,7 @@ int epact_client_join(epact_client *client, const int64_t *minimum)
     client->link[s].acknowledged = minimum[s];
     for (int64_t c = minimum[s]; c < clock && !code; c++) {
       epact_message nothing = { .kind = EPACT_M_BATCH, .clock = c, .text = "" };
-      code = keep_until_acknowledged(&client->link[s], &nothing);
+      code = keep_until_acknowledged(client, &client->link[s], &nothing, true);
       if (!code) emit(client, &nothing, s);
     }
   }
@@ -89,6 +101,7 @@ void epact_client_free(epact_client *client)
     free(link->batch);
   }
   for (int i = 0; i < client->tables; i++) free_table(client->table[i]);
+  epact_spares_free(client->spares);
   free(client->link);
   free(client->table);
   free(client->split);
@@ -229,8 +242,24 @@ static void take_ack(const epact_client *client, epact_link *link, int64_t clock
 {
   int64_t next = clock == EPACT_FOREVER ? EPACT_FOREVER : clock + 1;
   if (next > link->acknowledged) link->acknowledged = next;
-  while (link->kept < link->batches && link->batch[link->kept].clock <= clock) link->kept++;
+  while (link->kept < link->batches && link->batch[link->kept].clock <= clock) {
+    link->bytes -= link->batch[link->kept++].batch->bytes;
+  }
   let_go(client, link);
+}
+
+/* What cannot be infinite need not be looked at by the shard of this process. */
+static bool is_finite(const epact_client *client)
+{
+  bool finite = true;
+  for (int i = 0; i < client->tables && finite; i++) {
+    const epact_table *table = client->table[i];
+    if (table->schema.sparse_updates || table->filter.active)
+      finite = epact_log_empty(&table->log) && !table->filter.active;
+    else
+      finite = epact_log_is_finite(&table->log);
+  }
+  return finite;
 }
 
 int epact_client_clock(epact_client *client, bool final)
@@ -249,13 +278,14 @@ int epact_client_clock(epact_client *client, bool final)
     };
     epact_link *link = &client->link[s];
     if (s == client->local) {
+      batch.finite = is_finite(client);
       emit(client, &batch, s);
       /* It waits for a cut, or for the other workers: until it is applied, reads put it on top. */
-      if (link->acknowledged <= client->clock && (code = keep_until_acknowledged(link, &batch))) return code;
+      if (link->acknowledged <= client->clock && (code = keep_until_acknowledged(client, link, &batch, false)))
+        return code;
       continue;
     }
-    if ((code = keep_until_acknowledged(link, &batch))) return code;
-    batch.section = link->batch[link->batches - 1].batch->section;
+    if ((code = keep_until_acknowledged(client, link, &batch, true))) return code;
     emit(client, &batch, s);
   }
   for (int i = 0; i < client->tables; i++) {
@@ -295,7 +325,9 @@ int64_t epact_client_minimum(const epact_client *client)
 int epact_client_congested(const epact_client *client)
 {
   for (int s = 0; s < client->shards; s++) {
-    if (client->link[s].batches - client->link[s].kept >= EPACT_MOST_UNACKNOWLEDGED) return s;
+    const epact_link *link = &client->link[s];
+    int32_t open = link->batches - link->kept;
+    if (open >= EPACT_MOST_UNACKNOWLEDGED || (open > 1 && link->bytes > EPACT_MOST_UNACKNOWLEDGED_BYTES)) return s;
   }
   return -1;
 }
@@ -310,7 +342,8 @@ int epact_client_resend(epact_client *client)
                               .final = link->batch[i].final,
                               .sections = link->batch[i].batch->sections,
                               .section = link->batch[i].batch->section,
-                              .text = "" };
+                              .text = "",
+                              .batch = s == client->local ? NULL : link->batch[i].batch };
       emit(client, &again, s);
     }
     if (link->waiting) {

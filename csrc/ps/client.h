@@ -65,6 +65,8 @@ typedef struct {
   int32_t kept;         /* the first of them are applied */
   int64_t acknowledged; /* batches of clocks < this are applied there */
   int64_t minimum;      /* as it said last */
+  int64_t last_long;    /* clock of the last batch that was long; -1: none */
+  size_t bytes;         /* of the batches */
   bool waiting;         /* for the answer to `asked` */
   bool parked;          /* the last answer had to wait for the minimum clock */
   epact_message asked;
@@ -87,7 +89,8 @@ struct epact_client {
   epact_mirror *mirror; /* of the process; NULL: none */
   int64_t keep;         /* clocks for which applied batches are kept: as old as a copy may be */
   epact_outbox outbox;
-  int refused_code; /* a shard's refusal; of a batch (request 0) it stays */
+  struct epact_spares *spares; /* memory of batches that travel */
+  int refused_code;            /* a shard's refusal; of a batch (request 0) it stays */
   uint32_t refused_request;
   char refused_text[512];
   char *split; /* a batch dealt to several shards */
@@ -97,6 +100,8 @@ struct epact_client {
 
 /* Batches a worker may have sent that are not applied yet: fewer than a shard stages. */
 #define EPACT_MOST_UNACKNOWLEDGED (EPACT_STAGING_WINDOW - 16)
+/* ... and their bytes, once there are two. */
+#define EPACT_MOST_UNACKNOWLEDGED_BYTES ((size_t)48 << 20)
 
 int epact_client_init(epact_client *client, int slot, int slots, int shards, int local, epact_outbox outbox);
 void epact_client_free(epact_client *client);
@@ -145,8 +150,8 @@ int epact_client_resend(epact_client *client);
 int64_t epact_client_unacknowledged(const epact_client *client);
 /** The least minimum that the shards have said. */
 int64_t epact_client_minimum(const epact_client *client);
-/** The shard that has not acknowledged EPACT_MOST_UNACKNOWLEDGED batches, so that no more may be published; -1
- * none. */
+/** The shard that has not acknowledged EPACT_MOST_UNACKNOWLEDGED batches, or bytes, so that no more may be published;
+ * -1 none. */
 int epact_client_congested(const epact_client *client);
 /** Puts the worker's batches that `shard` had not applied at clock `applied` on top of a copy of its row. */
 int epact_client_overlay(epact_table *table, int shard, int64_t applied, uint32_t index, int64_t row);

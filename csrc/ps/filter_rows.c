@@ -187,6 +187,5 @@ void epact_filter_settle_rows(epact_table *table)
     log->row[kept++] = log->row[r];
     cached->logged = (uint32_t)kept | mark;
   }
-  if (log->rows) memset(accumulator(log, kept), 0, (size_t)(log->rows - kept) * log->row_bytes);
   log->rows = kept;
 }

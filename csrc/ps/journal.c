@@ -187,7 +187,7 @@ static int apply_own_rows(epact_shard *shard, epact_shard_table *table, const ep
   size_t bytes = epact_deal_bytes(section, shard->shards);
   char *arena = epact_malloc(bytes), *at = arena;
   epact_section *dealt = epact_calloc((size_t)shard->shards, sizeof *dealt);
-  int code = arena && dealt ? epact_shard_table_check(table, section) : EPACT_E_NOMEM;
+  int code = arena && dealt ? epact_shard_table_check(table, section, false) : EPACT_E_NOMEM;
   if (!code) {
     epact_deal(section, &table->schema, shard->shards, &at, dealt, 1);
     code = epact_shard_table_prepare(table, &dealt[shard->rank]);

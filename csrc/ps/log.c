@@ -34,7 +34,7 @@ void epact_log_free(epact_log *log)
   memset(log, 0, sizeof *log);
 }
 
-int64_t epact_log_touch(epact_log *log, int64_t row)
+int64_t epact_log_touch(epact_log *log, int64_t row, bool zeroed)
 {
   if (log->rows == log->row_capacity) {
     int64_t capacity = log->row_capacity ? log->row_capacity * 2 : 4;
@@ -45,12 +45,17 @@ int64_t epact_log_touch(epact_log *log, int64_t row)
     }
     if (epact_grow(&log->row, (size_t)capacity, sizeof *log->row)) return -1;
     if (epact_grow(&log->slab, (size_t)capacity, log->row_bytes)) return -1;
-    memset(log->slab + (size_t)log->row_capacity * log->row_bytes, 0,
-           (size_t)(capacity - log->row_capacity) * log->row_bytes);
     log->row_capacity = capacity;
   }
+  if (zeroed) memset(log->slab + (size_t)log->rows * log->row_bytes, 0, log->row_bytes);
   log->row[log->rows] = row;
   return log->rows++;
+}
+
+bool epact_log_is_finite(const epact_log *log)
+{
+  if (log->schema.type == EPACT_I32 || log->schema.type == EPACT_I64) return true;
+  return log->bound <= (log->schema.type == EPACT_F32 ? 0x1p120 : 0x1p1000);
 }
 
 /* Sorts the entries by key: insertion for a few, else least-significant-digit radix. The sort is
@@ -257,7 +262,7 @@ int epact_log_seal(epact_log *log, epact_section *section)
 
 void epact_log_reset(epact_log *log)
 {
-  if (log->rows) memset(log->slab, 0, (size_t)log->rows * log->row_bytes);
   log->rows = 0;
+  log->bound = 0;
   log->entries = log->sorted = 0;
 }

@@ -1,6 +1,6 @@
 /* A worker's private update log of one table: what inc adds to, what clock() publishes.
  *
- * Dense updates: an accumulator row per touched row, in a slab. Sparse updates: (row, col, delta)
+ * Dense updates: an accumulator row per touched row, in a slab, which is zeroed when a row is touched. Sparse updates: (row, col, delta)
  * entries appended, sorted and summed when the log is sealed or has doubled. */
 #ifndef EPACT_PS_LOG_H
 #define EPACT_PS_LOG_H
@@ -25,6 +25,7 @@ typedef struct {
   int64_t *row;
   char *slab;
   int64_t rows, row_capacity;
+  double bound; /* no sum in the slab has a larger magnitude: those of all increments together */
   /* sparse updates */
   unsigned col_bits;
   epact_log_entry *entry, *spare;
@@ -37,8 +38,10 @@ typedef struct {
 
 int epact_log_init(epact_log *log, const epact_schema *schema);
 void epact_log_free(epact_log *log);
-/** A new zeroed accumulator for `row`; its number, or -1. May move the slab. */
-int64_t epact_log_touch(epact_log *log, int64_t row);
+/** A new accumulator for `row`, zeroed unless the caller writes all of it; its number, or -1. May move the slab. */
+int64_t epact_log_touch(epact_log *log, int64_t row, bool zeroed);
+/** Whether no sum of a log of dense updates can be infinite. */
+bool epact_log_is_finite(const epact_log *log);
 /** Room for `more` entries (compacting first); entries may move. */
 int epact_log_reserve(epact_log *log, int64_t more);
 /** Sorts the entries by (row, col) and sums those of one cell. */

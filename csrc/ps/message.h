@@ -53,7 +53,10 @@ typedef enum {
 #define EPACT_STAGING_WINDOW 64 /* clocks a batch may be ahead of its slot's last one received */
 #define EPACT_MAX_SLOTS 4096    /* workers of a job */
 #define EPACT_MAX_SECTIONS 4096
+#define EPACT_LONG_BYTES ((size_t)64 << 10) /* what has more waits for nobody, and nobody short for it */
 #define EPACT_MAX_NAME 255
+
+typedef struct epact_batch epact_batch;
 
 typedef struct {
   epact_message_kind kind;
@@ -74,6 +77,9 @@ typedef struct {
   const char *text;           /* CREATE, REFUSED, ...; never NULL after decoding */
   const void *blob;           /* STATE */
   size_t blob_bytes;
+  epact_batch *batch; /* holds the sections as a frame does, and may be kept (epact_wire_seal); NULL: nothing does */
+  bool finite;        /* BATCH in one process: no value of it is infinite or not a number */
+  bool behind;        /* something long that it belongs to may be on its way: this stays behind it */
 } epact_message;
 
 /* Where a step puts the messages it makes; consumed before emit returns. */
@@ -83,11 +89,16 @@ typedef struct {
 } epact_outbox;
 
 /* A refcounted (epact_retain, epact_release) immutable copy of some sections, in one block. */
-typedef struct {
+struct epact_batch {
   int32_t sections;
   const epact_section *section;
   size_t bytes; /* of the arrays */
-} epact_batch;
+  /* of a batch that is a frame's payload: room for the frame's head is before it (wire.h) */
+  char *payload;
+  size_t payload_bytes;
+  uint32_t payload_crc;
+  size_t head; /* bytes of the head there; 0: none yet */
+};
 
 /** NULL when memory is short. */
 epact_batch *epact_batch_copy(int sections, const epact_section *section);
@@ -132,5 +143,7 @@ static inline size_t epact_section_bytes(const epact_section *section)
 
 /** Copies the arrays to `target` (epact_section_bytes long); *copy points into it. Returns the end. */
 char *epact_section_copy(const epact_section *section, char *target, epact_section *copy);
+/** The same, and goes on with the CRC32C of what was copied. */
+char *epact_section_copy_crc(const epact_section *section, char *target, epact_section *copy, uint32_t *crc);
 
 #endif

@@ -1,6 +1,7 @@
 /* Frames between the processes of a job, over ZeroMQ: each process binds one ROUTER, to receive, and
- * connects one DEALER to every other, to send. One thread owns the sockets; others queue frames and
- * wake it through a pipe. Routing ids are not used: a frame says who sent it. */
+ * connects two DEALERs to every other, to send: one for long frames, one for what must not queue behind them.
+ * One thread receives; any thread sends, under a lock, since to wake another that sends would take longer.
+ * Routing ids are not used: a frame says who sent it. */
 #include "net.h"
 
 #include "keep.h"
@@ -21,6 +22,7 @@
 #define REGISTER_WITHIN 60.0 /* seconds a process waits for the others to come, at most */
 #define MOST_JOINS 1024      /* processes that may join a job, one after another */
 #define ENCRYPTION_BYTES 64  /* of a message, at most: CURVE adds 33 */
+#define ENCRYPTING_THREADS 3
 #define LINGER_MILLISECONDS 5000
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
@@ -68,71 +70,23 @@ int epact_net_bind(epact_net *net, const char *endpoint, double end)
   return EPACT_OK;
 }
 
+int epact_net_dial(epact_net *net, int rank, void **dealer, bool watched)
+{
+  *dealer = new_socket(net, ZMQ_DEALER, net->endpoint[rank]);
+  if (!*dealer) return epact_net_fail("cannot open a socket for", net->endpoint[rank]);
+  int code = watched ? epact_security_watch(net, *dealer, rank) : EPACT_OK;
+  if (!code) code = epact_security_client(net, *dealer, rank);
+  if (code) return code;
+  if (zmq_connect(*dealer, net->endpoint[rank])) return epact_net_fail("cannot connect to", net->endpoint[rank]);
+  return EPACT_OK;
+}
+
 int epact_net_connect(epact_net *net, int rank)
 {
-  net->dealer[rank] = new_socket(net, ZMQ_DEALER, net->endpoint[rank]);
-  if (!net->dealer[rank]) return epact_net_fail("cannot open a socket for", net->endpoint[rank]);
-  int code = epact_security_client(net, net->dealer[rank], rank);
-  if (code) return code;
-  if (zmq_connect(net->dealer[rank], net->endpoint[rank])) {
-    return epact_net_fail("cannot connect to", net->endpoint[rank]);
-  }
-  return EPACT_OK;
-}
-
-static void free_data(void *data, void *hint)
-{
-  (void)hint;
-  free(data);
-}
-
-/* Hands the bytes over to ZeroMQ. */
-static int send_whole(epact_net *net, int rank, char *data, size_t bytes)
-{
-  zmq_msg_t message;
-  if (zmq_msg_init_data(&message, data, bytes, free_data, NULL)) {
-    free(data);
-    return epact_fail_memory("a frame", bytes);
-  }
-  while (epact_fault(EPACT_FAULT_SEND) || zmq_msg_send(&message, net->dealer[rank], ZMQ_DONTWAIT) < 0) {
-    if (zmq_errno() == EINTR) continue;
-    zmq_msg_close(&message);
-    return epact_net_fail("cannot send to", net->endpoint[rank]);
-  }
-  return EPACT_OK;
-}
-
-static int send_bytes(epact_net *net, int rank, char *data, size_t bytes)
-{
-  if (bytes <= EPACT_PART_BYTES) return send_whole(net, rank, data, bytes);
-  int code = EPACT_OK;
-  for (size_t offset = 0; offset < bytes && !code;) {
-    char *part = epact_malloc(sizeof(epact_part) + EPACT_PART_BYTES);
-    if (!part) {
-      code = EPACT_E_NOMEM;
-      break;
-    }
-    size_t piece = epact_part_write(part, net->rank, net->number[rank], data, bytes, offset);
-    code = send_whole(net, rank, part, sizeof(epact_part) + piece);
-    offset += piece;
-  }
-  free(data);
+  pthread_mutex_lock(&net->send_lock);
+  int code = epact_net_dial(net, rank, &net->dealer[rank], true);
+  pthread_mutex_unlock(&net->send_lock);
   return code;
-}
-
-int epact_net_send_now(epact_net *net, int rank, const epact_message *message)
-{
-  size_t bytes;
-  epact_message stamped = *message;
-  stamped.sender = net->rank;
-  char *data = epact_malloc(epact_wire_size(message));
-  if (!data) return EPACT_E_NOMEM;
-  int code = epact_wire_encode(&stamped, net->number[rank], data, &bytes);
-  if (code) {
-    free(data);
-    return code;
-  }
-  return send_bytes(net, rank, data, bytes);
 }
 
 /* ---- opening ---- */
@@ -149,13 +103,14 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->snapshot_every = options->snapshots ? options->snapshot_every : 0;
   net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;
-  net->queue_end = &net->queue;
   net->early_end = &net->early;
-  pthread_mutex_init(&net->queue_lock, NULL);
+  pthread_mutex_init(&net->send_lock, NULL);
   epact_refusals_init(&net->refusals, net->rank);
   size_t size = (size_t)net->capacity;
   net->context = zmq_ctx_new();
   net->dealer = epact_calloc(size, sizeof *net->dealer);
+  net->spares = epact_spares_new();
+  net->slow = epact_calloc(size, sizeof *net->slow);
   net->monitor = epact_calloc(size, sizeof *net->monitor);
   net->endpoint = epact_calloc(size, EPACT_ENDPOINT_BYTES);
   net->key = epact_calloc(size, EPACT_KEY_BYTES);
@@ -163,11 +118,14 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->number = epact_calloc(size, sizeof *net->number);
   net->gone = epact_calloc(size, sizeof *net->gone);
   if (!net->context) return epact_net_fail("cannot make sockets for", options->root);
-  if (!net->gone || !net->dealer || !net->monitor || !net->endpoint || !net->key || !net->number || !net->assembly)
+  if (!net->gone || !net->spares || !net->dealer || !net->slow || !net->monitor || !net->endpoint || !net->key ||
+      !net->number || !net->assembly)
     return EPACT_E_NOMEM;
-  /* A DEALER, its monitor and the monitor's other end for every process. */
-  int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 3 * net->capacity + 64;
+  /* Two DEALERs, the monitor of one and its other end for every process. */
+  int sockets = zmq_ctx_get(net->context, ZMQ_MAX_SOCKETS), need = 4 * net->capacity + 64;
   if (sockets < need) zmq_ctx_set(net->context, ZMQ_MAX_SOCKETS, need);
+  /* A connection belongs to one of ZeroMQ's threads: what encrypts a long frame must not hold up the others. */
+  if (options->keys && *options->keys) zmq_ctx_set(net->context, ZMQ_IO_THREADS, ENCRYPTING_THREADS);
   net->number[0] = net->job;
   if (getrandom(&net->number[net->rank], sizeof *net->number, 0) != sizeof *net->number)
     return epact_fail(EPACT_E_SYSTEM, "cannot draw a number: %s", strerror(errno));
@@ -266,19 +224,6 @@ static void take_frame(epact_net *net, epact_letter *letter)
   epact_letter_free(letter);
 }
 
-static epact_frame *take_queue(epact_net *net, bool *closing)
-{
-  char drained[256];
-  while (read(net->wake[0], drained, sizeof drained) > 0) continue;
-  pthread_mutex_lock(&net->queue_lock);
-  epact_frame *queue = net->queue;
-  net->queue = NULL;
-  net->queue_end = &net->queue;
-  *closing = net->closing;
-  pthread_mutex_unlock(&net->queue_lock);
-  return queue;
-}
-
 static epact_letter *take_early(epact_net *net)
 {
   epact_letter *letter = net->early;
@@ -290,16 +235,13 @@ static void *move_frames(void *argument)
 {
   epact_net *net = argument;
   for (epact_letter *letter; (letter = take_early(net));) take_frame(net, letter);
-  for (bool closing = false; !closing;) {
+  while (!atomic_load(&net->closing)) {
     zmq_pollitem_t item[2] = { { net->router, 0, ZMQ_POLLIN, 0 }, { NULL, net->wake[0], ZMQ_POLLIN, 0 } };
     if (zmq_poll(item, 2, epact_liveness_tick(net)) < 0 && zmq_errno() != EINTR) break;
-    for (epact_frame *next, *f = take_queue(net, &closing); f; f = next) {
-      next = f->next;
-      if (send_bytes(net, f->rank, f->data, f->bytes)) epact_process_stop(net->process, epact_error_message());
-      free(f);
-    }
     epact_letter *letter;
-    for (int i = 0; i < 64 && (letter = epact_net_receive(net)); i++) take_frame(net, letter);
+    size_t taken = 0;
+    for (int i = 0; i < 64 && taken < EPACT_TAKEN_BYTES && (letter = epact_net_receive(net, &taken)); i++)
+      take_frame(net, letter);
     if (net->failure) epact_process_stop(net->process, "out of memory for a frame of another process");
   }
   return NULL;
@@ -316,17 +258,11 @@ int epact_net_start(epact_net *net, epact_process *process, double lease)
   return EPACT_OK;
 }
 
-static void wake_up(epact_net *net)
-{
-  ssize_t written = write(net->wake[1], "", 1);
-  (void)written; /* a full pipe wakes as well */
-}
-
 void epact_net_tell_stop(epact_net *net, const char *reason)
 {
   epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
   for (int rank = 0; rank < net->size; rank++) {
-    if (rank != net->rank) epact_net_send(net, rank, &stop);
+    if (rank != net->rank && !net->gone[rank]) epact_net_send(net, rank, &stop);
   }
 }
 
@@ -337,43 +273,14 @@ void epact_net_place(const epact_net *net, int32_t *rank, int32_t *size, int32_t
   *servers = net->servers;
 }
 
-int epact_net_send(epact_net *net, int rank, const epact_message *message)
-{
-  if (net->gone[rank]) return EPACT_OK;
-  epact_frame *f = epact_calloc(1, sizeof *f);
-  if (!f) return EPACT_E_NOMEM;
-  epact_message stamped = *message;
-  stamped.sender = net->rank;
-  f->rank = rank;
-  f->data = epact_malloc(epact_wire_size(message));
-  int code = f->data ? epact_wire_encode(&stamped, net->number[rank], f->data, &f->bytes) : EPACT_E_NOMEM;
-  if (code) {
-    free(f->data);
-    free(f);
-    return code;
-  }
-  pthread_mutex_lock(&net->queue_lock);
-  *net->queue_end = f;
-  net->queue_end = &f->next;
-  pthread_mutex_unlock(&net->queue_lock);
-  wake_up(net);
-  return EPACT_OK;
-}
-
 void epact_net_close(epact_net *net)
 {
   if (!net) return;
   if (net->started) {
-    pthread_mutex_lock(&net->queue_lock);
-    net->closing = true;
-    pthread_mutex_unlock(&net->queue_lock);
-    wake_up(net);
+    atomic_store(&net->closing, true);
+    ssize_t written = write(net->wake[1], "", 1);
+    (void)written; /* the thread looks up twice a heartbeat in any case */
     pthread_join(net->thread, NULL);
-  }
-  for (epact_frame *next, *f = net->queue; f; f = next) { /* answers to what came while it was closing */
-    next = f->next;
-    free(f->data);
-    free(f);
   }
   epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
@@ -383,6 +290,13 @@ void epact_net_close(epact_net *net)
     if (!net->dealer[rank]) continue;
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
+  }
+  for (int rank = 0; net->slow && rank < net->capacity; rank++) {
+    bool waits = net->started && !stopped && !net->gone[rank];
+    int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
+    if (!net->slow[rank]) continue;
+    zmq_setsockopt(net->slow[rank], ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(net->slow[rank]);
   }
   for (int rank = 0; net->monitor && rank < net->capacity; rank++) {
     if (net->monitor[rank]) zmq_close(net->monitor[rank]);
@@ -395,11 +309,13 @@ void epact_net_close(epact_net *net)
     if (net->wake[i] >= 0) close(net->wake[i]);
   }
   for (epact_letter *letter; (letter = take_early(net));) epact_letter_free(letter);
-  pthread_mutex_destroy(&net->queue_lock);
+  pthread_mutex_destroy(&net->send_lock);
   pthread_mutex_destroy(&net->refusals.lock);
   epact_parts_close(net);
+  epact_spares_free(net->spares);
   epact_keys_free(net->keys);
   free(net->dealer);
+  free(net->slow);
   free(net->monitor);
   free(net->endpoint);
   free(net->key);

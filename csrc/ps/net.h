@@ -1,6 +1,6 @@
 /* The inside of net.c and its parts: addresses, who may connect, what is refused, registration and signs of
- * life. All sockets belong to one thread at a time: the one that opens the net, then the net's own; but those
- * of the door, which are its thread's. */
+ * life. The ROUTER and the monitors belong to one thread at a time: the one that opens the net, then the net's own;
+ * the DEALERs to whoever has send_lock; the door's sockets to its thread. */
 #ifndef EPACT_PS_NET_H
 #define EPACT_PS_NET_H
 
@@ -11,11 +11,13 @@
 
 #define EPACT_ENDPOINT_BYTES 256
 
+/* Its bytes are in an object (epact_retain) that ZeroMQ reads from. */
 typedef struct epact_frame {
-  struct epact_frame *next;
   int rank;
+  bool slow; /* goes where long ones go */
   size_t bytes;
   char *data;
+  void *object;
 } epact_frame;
 
 /* net_refusals.c: under its lock, since the net's thread and the door's both write. */
@@ -28,7 +30,7 @@ typedef struct {
   double window;
 } epact_refusal_book;
 
-/* The head of a part of a long frame (net_parts.c); little-endian. */
+/* The head of a part of a long frame (net_parts.c), a message of its own; little-endian. The piece follows. */
 typedef struct {
   char magic[4];
   uint16_t version, bytes; /* of this head */
@@ -37,11 +39,13 @@ typedef struct {
   uint64_t number, total, offset; /* the frame's bytes; where this piece belongs */
 } epact_part;
 
-#define EPACT_PART_BYTES ((size_t)1 << 20) /* of a frame, in one part; frames up to here are not cut */
+#define EPACT_PART_BYTES (((size_t)1 << 20) + 4096) /* of a frame, in one part; frames up to here are not cut */
+#define EPACT_TAKEN_BYTES ((size_t)4 << 20)         /* that are received before a look at what is to be sent */
 
 typedef struct {
-  char *data;
+  char *data; /* an object */
   size_t total, got;
+  uint32_t crc; /* of what has come */
 } epact_assembly;
 
 typedef struct epact_door epact_door;
@@ -62,6 +66,7 @@ struct epact_net {
   int64_t snapshot_every;                 /* 0: none */
   struct epact_beginning *begin;          /* rank 0 tells it, the others hear it */
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */
+  void **slow;                            /* by rank: the DEALER of long frames; NULL: there was none yet */
   void **monitor;                         /* by rank: of its DEALER */
   char (*endpoint)[EPACT_ENDPOINT_BYTES]; /* by rank */
   char (*key)[EPACT_KEY_BYTES];           /* by rank: its public key; "" without keys */
@@ -70,12 +75,12 @@ struct epact_net {
   epact_door *door;
   epact_refusal_book refusals;
   epact_letter *early, **early_end; /* came before this process knew the members */
+  epact_spares *spares;             /* memory of frames */
   bool started;
   pthread_t thread;
   int wake[2];
-  pthread_mutex_t queue_lock;
-  epact_frame *queue, **queue_end;
-  bool closing;
+  pthread_mutex_t send_lock; /* of dealer[] and slow[] */
+  atomic_bool closing;
   int failure; /* a frame was lost for want of memory */
   /* signs of life: net_liveness.c */
   struct epact_peer *peer; /* by rank */
@@ -89,13 +94,12 @@ int epact_net_fail(const char *what, const char *endpoint);
 /** Binds the ROUTER; its endpoint becomes that of this rank. Tries until `end` while the address is in use.
  * E_AGAIN: it is no address of this machine. */
 int epact_net_bind(epact_net *net, const char *endpoint, double end);
+/** Connects *dealer to the endpoint of `rank`; with send_lock. watched: by the monitor of that rank. */
+int epact_net_dial(epact_net *net, int rank, void **dealer, bool watched);
 /** Connects a DEALER to the endpoint of `rank`. */
 int epact_net_connect(epact_net *net, int rank);
-/** Sends at once; for the thread that owns the sockets. */
-int epact_net_send_now(epact_net *net, int rank, const epact_message *message);
-/** The next frame that was accepted; NULL when none is there. */
-epact_letter *epact_net_receive(epact_net *net);
-void epact_letter_free(epact_letter *letter);
+/** The next frame that was accepted; NULL when none is there. *bytes grows by those that came. */
+epact_letter *epact_net_receive(epact_net *net, size_t *bytes);
 
 /** Whether a letter comes from the process it names, as far as keys can tell. */
 bool epact_net_is_from(const epact_net *net, const epact_letter *letter);
@@ -119,7 +123,9 @@ void epact_security_close(epact_net *net);
 int epact_security_socket(void *socket);
 /** Prepares the ROUTER, before it is bound. */
 int epact_security_server(epact_net *net);
-/** Prepares the DEALER to `rank`, before it is connected. */
+/** Opens the monitor of the DEALER to `rank`, before it is connected. */
+int epact_security_watch(epact_net *net, void *dealer, int rank);
+/** Prepares a DEALER to `rank`, before it is connected. */
 int epact_security_client(epact_net *net, void *dealer, int rank);
 /** Takes an event off a socket's monitor; false when there is none. */
 bool epact_net_event(void *monitor, int *number, int64_t *value);
@@ -127,13 +133,13 @@ bool epact_net_event(void *monitor, int *number, int64_t *value);
 int epact_security_event(const epact_net *net, int rank, int number, int64_t value, double *unclear);
 
 /* net_parts.c */
-/** Writes the part of a frame that begins at `offset` to `target` (sizeof(epact_part) + EPACT_PART_BYTES).
- * @return the bytes of the frame in it */
-size_t epact_part_write(char *target, int sender, uint64_t number, const char *frame, size_t total, size_t offset);
+/** The head of the part that begins at `offset` of a frame. @return the bytes of the frame in it */
+size_t epact_part_head(epact_part *part, int sender, uint64_t number, size_t total, size_t offset);
 bool epact_part_is(const char *data, size_t bytes);
-/** Takes a part that came over a connection of the key `user`. EPACT_OK: the frame is whole, and the caller's;
- * E_AGAIN: not yet. */
-int epact_part_take(epact_net *net, const char *data, size_t bytes, const char *user, char **frame, size_t *total);
+/** Takes a part that came over a connection of the key `user`. EPACT_OK: *frame is whole, and the caller's (data, an
+ * object; total; crc); E_AGAIN: not yet. */
+int epact_part_take(epact_net *net, const char *head, size_t head_bytes, const char *piece, size_t bytes,
+                    const char *user, epact_assembly *frame);
 void epact_parts_close(epact_net *net);
 
 /* net_refusals.c */

@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #define DEFAULT_LEASE 10.0
+#define TICK_SECONDS 0.002    /* between two looks at all processes, however many frames come */
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
 int epact_liveness_open(epact_net *net, double lease)
@@ -99,6 +100,8 @@ static void report_loss(epact_net *net, int rank, double now)
 long epact_liveness_tick(epact_net *net)
 {
   double now = epact_now();
+  long wait = (long)(net->heartbeat * 500); /* twice a heartbeat */
+  if (now - net->ticked < TICK_SECONDS) return wait;
   /* A process that was paused itself has not heard the others for reasons of its own. */
   if (now - net->ticked > net->lease / 2) {
     for (int rank = 0; rank < net->size; rank++) net->peer[rank].heard = now;
@@ -117,10 +120,10 @@ long epact_liveness_tick(epact_net *net)
     }
     if (beat) {
       epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
-      epact_net_send_now(net, rank, &sign); /* who cannot be sent to is found lost soon enough */
+      epact_net_send(net, rank, &sign); /* who cannot be sent to is found lost soon enough */
     }
     bool silent = now - peer->heard > net->lease, closed = peer->cut > 0 && now - peer->cut > RECONNECT_SECONDS;
     if ((silent || closed) && !epact_process_stopped(net->process)) report_loss(net, rank, now);
   }
-  return (long)(net->heartbeat * 500); /* twice a heartbeat */
+  return wait;
 }

@@ -28,12 +28,12 @@ int epact_members_lose(epact_net *net, int rank, const char *reason)
   int code = EPACT_OK;
   if (net->rank != 0) {
     epact_message suspect = { .kind = EPACT_M_SUSPECT, .shard = 0, .slot = -1, .cursor = rank, .text = reason };
-    return epact_net_send_now(net, 0, &suspect);
+    return epact_net_send(net, 0, &suspect);
   }
   fprintf(stderr, "epact: %s; the others go on\n", reason);
   for (int other = 1; other < net->size && !code; other++) {
     epact_message gone = { .kind = EPACT_M_GONE, .shard = other, .slot = -1, .cursor = rank, .text = reason };
-    if (other != rank && !net->gone[other]) code = epact_net_send_now(net, other, &gone);
+    if (other != rank && !net->gone[other]) code = epact_net_send(net, other, &gone);
   }
   return code ? code : give_up(net, rank, reason);
 }
@@ -47,7 +47,7 @@ void epact_members_fence(epact_net *net, int rank)
   peer->fenced = now;
   snprintf(reason, sizeof reason, "this process was given up: %s [E_FENCED]", peer->reason ? peer->reason : "");
   epact_message stop = { .kind = EPACT_M_STOP, .shard = rank, .slot = -1, .text = reason };
-  epact_net_send_now(net, rank, &stop);
+  epact_net_send(net, rank, &stop);
 }
 
 /* ---- joining ---- */
@@ -78,7 +78,7 @@ static int welcome(epact_net *net, int rank)
                             .request = (uint32_t)net->servers,
                             .cursor = -1,
                             .text = text };
-  int code = epact_net_send_now(net, rank, &members);
+  int code = epact_net_send(net, rank, &members);
   free(text);
   return code;
 }
@@ -95,7 +95,7 @@ static int admit_here(epact_net *net, int rank, int first, int workers)
     answer.text = epact_error_message();
   } else if (code)
     return code;
-  return process->serves ? epact_net_send_now(net, rank, &answer) : EPACT_OK;
+  return process->serves ? epact_net_send(net, rank, &answer) : EPACT_OK;
 }
 
 static int announce(epact_net *net, int rank, int first, int workers)
@@ -107,7 +107,7 @@ static int announce(epact_net *net, int rank, int first, int workers)
     epact_message admit = {
       .kind = EPACT_M_ADMIT, .shard = other, .slot = first, .cursor = rank, .request = (uint32_t)workers, .text = entry
     };
-    if (other != rank && !net->gone[other]) code = epact_net_send_now(net, other, &admit);
+    if (other != rank && !net->gone[other]) code = epact_net_send(net, other, &admit);
   }
   return code ? code : admit_here(net, rank, first, workers);
 }

@@ -2,7 +2,8 @@
  * message from anybody; room for a whole frame is made only for a member, which knows the number that frames
  * to this process carry. Each part that comes is a sign of life, however long the whole takes.
  *
- * A part is an epact_part, then its piece of the frame; the frame has a checksum of its own. */
+ * A part is two messages that belong together: an epact_part, and its piece of the frame, which so is sent from where
+ * it is. The frame has a checksum of its own. */
 #include "net.h"
 
 #include "../base/internal.h"
@@ -20,20 +21,18 @@ static uint32_t checksum(const epact_part *part)
   return epact_crc32c(0, &copy, sizeof copy);
 }
 
-size_t epact_part_write(char *target, int sender, uint64_t number, const char *frame, size_t total, size_t offset)
+size_t epact_part_head(epact_part *part, int sender, uint64_t number, size_t total, size_t offset)
 {
-  size_t left = total - offset, piece = left < EPACT_PART_BYTES ? left : EPACT_PART_BYTES;
-  epact_part part = { .version = EPACT_WIRE_VERSION,
-                      .bytes = sizeof part,
-                      .sender = sender,
-                      .number = number,
-                      .total = total,
-                      .offset = offset };
-  memcpy(part.magic, magic, sizeof magic);
-  part.crc = checksum(&part);
-  memcpy(target, &part, sizeof part);
-  memcpy(target + sizeof part, frame + offset, piece);
-  return piece;
+  size_t left = total - offset;
+  *part = (epact_part){ .version = EPACT_WIRE_VERSION,
+                        .bytes = sizeof *part,
+                        .sender = sender,
+                        .number = number,
+                        .total = total,
+                        .offset = offset };
+  memcpy(part->magic, magic, sizeof magic);
+  part->crc = checksum(part);
+  return left < EPACT_PART_BYTES ? left : EPACT_PART_BYTES;
 }
 
 bool epact_part_is(const char *data, size_t bytes)
@@ -60,35 +59,40 @@ static int check_part(const epact_net *net, const epact_part *part, size_t piece
 
 static void drop(epact_assembly *assembly)
 {
-  free(assembly->data);
+  epact_release(assembly->data);
   *assembly = (epact_assembly){ 0 };
 }
 
-int epact_part_take(epact_net *net, const char *data, size_t bytes, const char *user, char **frame, size_t *total)
+int epact_part_take(epact_net *net, const char *head, size_t head_bytes, const char *piece, size_t bytes,
+                    const char *user, epact_assembly *frame)
 {
   epact_part part;
-  if (bytes < sizeof part) return epact_fail(EPACT_E_PROTO, "a part is cut short");
-  memcpy(&part, data, sizeof part);
-  size_t piece = bytes - sizeof part;
-  int code = check_part(net, &part, piece);
+  if (head_bytes != sizeof part) return epact_fail(EPACT_E_PROTO, "the head of a part has %zu bytes", head_bytes);
+  memcpy(&part, head, sizeof part);
+  int code = check_part(net, &part, bytes);
   if (code) return code;
   if (net->keys && strcmp(user, net->key[part.sender]) != 0)
     return epact_fail(EPACT_E_JOB, "a part that claims to come from rank %d", part.sender);
   epact_assembly *assembly = &net->assembly[part.sender];
   if (!part.offset) { /* what was begun before was cut off with its connection */
     drop(assembly);
-    if (!(assembly->data = epact_malloc(part.total))) return EPACT_E_NOMEM;
+    if (!(assembly->data = epact_spares_object(net->spares, part.total))) return EPACT_E_NOMEM;
     assembly->total = part.total;
   } else if (!assembly->data || part.total != assembly->total || part.offset != assembly->got) {
     drop(assembly);
     return epact_fail(EPACT_E_PROTO, "a part that does not follow the one before");
   }
-  memcpy(assembly->data + part.offset, data + sizeof part, piece);
-  assembly->got += piece;
+  char *target = assembly->data + part.offset;
+  if (part.offset)
+    assembly->crc = epact_crc32c_copy(assembly->crc, target, piece, bytes);
+  else {
+    memcpy(target, piece, bytes);
+    assembly->crc = epact_wire_crc_part(0, target, bytes, 0);
+  }
+  assembly->got += bytes;
   epact_liveness_heard(net, part.sender);
   if (assembly->got < assembly->total) return EPACT_E_AGAIN;
-  *frame = assembly->data;
-  *total = assembly->total;
+  *frame = *assembly;
   *assembly = (epact_assembly){ 0 };
   return EPACT_OK;
 }

@@ -132,7 +132,7 @@ static int announce_members(epact_net *net, const int32_t *workers)
                               .clock = net->begin->clock,
                               .table = net->begin->life,
                               .text = text };
-    code = epact_net_send_now(net, rank, &members);
+    code = epact_net_send(net, rank, &members);
   }
   free(text);
   return code;
@@ -150,10 +150,7 @@ void epact_net_call_off(epact_net *net)
   for (int rank = 0; net->dealer && rank < net->size; rank++) {
     epact_message stop = { .kind = EPACT_M_STOP, .shard = net->rank, .slot = -1, .text = reason };
     if (!net->dealer[rank]) continue;
-    if (net->started)
-      epact_net_send(net, rank, &stop);
-    else
-      epact_net_send_now(net, rank, &stop);
+    epact_net_send(net, rank, &stop);
   }
   epact_fail(cause, "%s", reason);
 }
@@ -177,7 +174,8 @@ static int gather_members(epact_net *net, int32_t *workers, double end)
     int ready = wait_readable(net, REGISTER_EVERY);
     if (ready < 0) return ready;
     if (!ready) continue;
-    epact_letter *letter = epact_net_receive(net);
+    size_t bytes = 0;
+    epact_letter *letter = epact_net_receive(net, &bytes);
     if (net->failure) return net->failure;
     if (!letter) continue;
     int code = take_registration(net, letter, workers);
@@ -263,7 +261,7 @@ static int send_registration(epact_net *net, int workers)
                          .cursor = net->snapshot_every,
                          .final = net->deterministic,
                          .text = text };
-  return epact_net_send_now(net, 0, &self);
+  return epact_net_send(net, 0, &self);
 }
 
 static int register_self(epact_net *net, int32_t *workers, double end)
@@ -284,7 +282,8 @@ static int register_self(epact_net *net, int32_t *workers, double end)
     int ready = wait_readable(net, REGISTER_EVERY);
     if (ready < 0) return ready;
     if (!ready) continue;
-    epact_letter *letter = epact_net_receive(net);
+    size_t bytes = 0;
+    epact_letter *letter = epact_net_receive(net, &bytes);
     if (net->failure) return net->failure;
     if (!letter) continue;
     epact_message_kind kind = letter->decoded.message.kind;

@@ -61,13 +61,17 @@ static void *open_monitor(epact_net *net, void *watched, int number, int events)
 
 /* ---- the client's side ---- */
 
-int epact_security_client(epact_net *net, void *dealer, int rank)
+int epact_security_watch(epact_net *net, void *dealer, int rank)
 {
   int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
   net->monitor[rank] = open_monitor(net, dealer, rank, events);
-  if (!net->monitor[rank]) return epact_net_fail("cannot watch", net->endpoint[rank]);
+  return net->monitor[rank] ? EPACT_OK : epact_net_fail("cannot watch", net->endpoint[rank]);
+}
+
+int epact_security_client(epact_net *net, void *dealer, int rank)
+{
   if (!net->keys) return EPACT_OK;
   if (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, net->key[rank], EPACT_KEY_BYTES) ||
       zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, net->keys->public_key, EPACT_KEY_BYTES) ||

@@ -58,7 +58,8 @@ static int post_copy(epact_worker *worker, const epact_message *message)
     free(letter);
     return code;
   }
-  letter->frame = frame;
+  letter->frame = letter->memory = frame;
+  letter->release = free;
   epact_worker_post(worker, letter);
   return EPACT_OK;
 }
@@ -458,9 +459,7 @@ static void close_worker(epact_worker *worker)
   while (worker->inbox) {
     epact_letter *letter = worker->inbox;
     worker->inbox = letter->next;
-    epact_decoded_free(&letter->decoded);
-    free(letter->frame);
-    free(letter);
+    epact_letter_free(letter);
   }
   epact_client_free(&worker->client);
   free(worker->restored);

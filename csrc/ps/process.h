@@ -1,7 +1,7 @@
 /* A process's part in a job: its shard behind a lock, its workers, its link to other processes.
  *
  * Locks, in the order they may be taken: one of shard_lock and mirror_lock (the state of each; readers of rows share
- * them), then one of advance_lock (waiting for the minimum clock), an inbox's lock, the net's queue lock. */
+ * them), then one of advance_lock (waiting for the minimum clock), an inbox's lock, the net's send lock. */
 #ifndef EPACT_PS_PROCESS_H
 #define EPACT_PS_PROCESS_H
 
@@ -20,7 +20,9 @@ struct epact_beginning;
 typedef struct epact_letter {
   struct epact_letter *next;
   epact_decoded decoded;
-  char *frame;
+  const char *frame;
+  void *memory; /* that holds the frame, until `release` of it */
+  void (*release)(void *memory);
   char user[41]; /* the public key of the connection; "" without keys */
 } epact_letter;
 
@@ -116,7 +118,8 @@ int epact_net_open(epact_net **result, const epact_process_options *options, int
                    struct epact_beginning *begin);
 /** Starts the thread that moves frames. lease: seconds without a sign of life after which a process is lost. */
 int epact_net_start(epact_net *net, epact_process *process, double lease);
-/** Queues a message for a process; may be called by any thread. */
+void epact_letter_free(epact_letter *letter);
+/** Sends a message to a process; may be called by any thread. */
 int epact_net_send(epact_net *net, int rank, const epact_message *message);
 /** Tells rank 0 again that this process wants to join. */
 int epact_net_ask_to_join(epact_net *net, int workers);

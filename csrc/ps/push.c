@@ -94,7 +94,8 @@ static int send_part(push *p, bool last)
                               .final = last,
                               .sections = 3,
                               .section = section,
-                              .text = "" };
+                              .text = "",
+                              .behind = true }; /* the next one builds upon it */
     p->outbox->emit(p->outbox->context, &message);
   }
   free(cells);

@@ -156,6 +156,7 @@ static int answer_read(epact_shard *shard, const epact_message *asked, bool wait
   answer.sections = 2;
   answer.section = section;
   answer.final = waited;
+  answer.behind = table->subscribed != NULL; /* rows and pushes in the order of their versions */
   outbox->emit(outbox->context, &answer);
   return EPACT_OK;
 }
@@ -190,6 +191,13 @@ static int answer_changes(epact_shard *shard, const epact_message *asked, bool w
   return EPACT_OK;
 }
 
+static bool pushes(const epact_shard *shard)
+{
+  bool any = false;
+  for (int i = 0; i < shard->tables && !any; i++) any = shard->table[i]->subscribed != NULL;
+  return any;
+}
+
 /* `waited`: the minimum clock had to come to what was asked for. */
 static int answer(epact_shard *shard, const epact_message *asked, bool waited, const epact_outbox *outbox)
 {
@@ -197,6 +205,7 @@ static int answer(epact_shard *shard, const epact_message *asked, bool waited, c
   if (asked->kind == EPACT_M_CHANGES) return answer_changes(shard, asked, waited, outbox);
   epact_message reached = answer_to(shard, asked, EPACT_M_REACHED);
   reached.final = waited;
+  reached.behind = pushes(shard); /* who waits for a push is told after it, and else would read the rows anew */
   outbox->emit(outbox->context, &reached);
   return EPACT_OK;
 }
@@ -296,7 +305,7 @@ static int check_batch(epact_shard *shard, const epact_message *batch)
       return epact_fail(EPACT_E_PROTO, "table '%s' is twice in one batch", table->name);
     }
     table->seen = shard->serial;
-    int code = epact_shard_table_check(table, section);
+    int code = epact_shard_table_check(table, section, batch->finite);
     if (code) return code;
   }
   return EPACT_OK;

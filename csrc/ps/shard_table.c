@@ -86,7 +86,7 @@ static int fail_nonfinite(const epact_shard_table *table, const epact_section *s
                     table->name, row, col, value);
 }
 
-int epact_shard_table_check(const epact_shard_table *table, const epact_section *s)
+int epact_shard_table_check(const epact_shard_table *table, const epact_section *s, bool finite)
 {
   if (s->type != table->schema.type || s->cols != table->schema.cols ||
       (!s->start && (table->schema.sparse_updates || (!s->value && s->rows)))) {
@@ -106,7 +106,7 @@ int epact_shard_table_check(const epact_shard_table *table, const epact_section 
     }
   }
   int code = s->start ? check_sparse(table, s) : EPACT_OK;
-  if (code) return code;
+  if (code || finite) return code;
   int64_t bad = epact_encoded_first_nonfinite(s->type, s->encoding, s->value, epact_section_cells(s));
   return bad < 0 ? EPACT_OK : fail_nonfinite(table, s, bad);
 }
@@ -330,17 +330,29 @@ static int gather_sparse(const epact_shard_table *table, int64_t n, const int64_
   return EPACT_OK;
 }
 
+/* Rows that are one after another in the store are read from there; NULL: they are not. */
+static const void *rows_together(const epact_shard_table *table, int64_t n, const int64_t *row)
+{
+  uint32_t first = n ? epact_store_find(&table->store, row[0]) : EPACT_NO_INDEX;
+  if (first == EPACT_NO_INDEX || (n > 1 && !table->store.identity)) return NULL;
+  for (int64_t i = 1; i < n; i++) {
+    if (row[i] != row[0] + i) return NULL;
+  }
+  return epact_store_values(&table->store, first);
+}
+
 int epact_shard_table_gather(const epact_shard_table *table, int64_t n, const int64_t *row, char **buffer,
                              size_t *capacity, epact_section *out)
 {
   if (table->schema.sparse) return gather_sparse(table, n, row, buffer, capacity, out);
   size_t row_bytes = table->store.row_bytes, total = (size_t)n * row_bytes;
-  if (*capacity < total) {
+  const void *together = rows_together(table, n, row);
+  if (!together && *capacity < total) {
     int code = epact_grow(buffer, total, 1);
     if (code) return code;
     *capacity = total;
   }
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < n && !together; i++) {
     uint32_t index = epact_store_find(&table->store, row[i]);
     char *target = *buffer + (size_t)i * row_bytes;
     if (index == EPACT_NO_INDEX)
@@ -353,6 +365,6 @@ int epact_shard_table_gather(const epact_shard_table *table, int64_t n, const in
                           .cols = table->schema.cols,
                           .rows = n,
                           .row = row,
-                          .value = *buffer };
+                          .value = together ? together : *buffer };
   return EPACT_OK;
 }

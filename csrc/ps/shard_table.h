@@ -12,7 +12,7 @@ void epact_shard_table_free(epact_shard_table *table);
 
 /* A section is applied in three steps, so that a batch is taken whole or not at all: check refuses
  * what is wrong (shape, ranges, finite), prepare allocates, apply cannot fail. */
-int epact_shard_table_check(const epact_shard_table *table, const epact_section *section);
+int epact_shard_table_check(const epact_shard_table *table, const epact_section *section, bool finite);
 int epact_shard_table_prepare(epact_shard_table *table, const epact_section *section);
 void epact_shard_table_apply(epact_shard_table *table, const epact_section *section, int slot, int64_t clock,
                              uint64_t version);

@@ -60,7 +60,7 @@ static inline bool has_place(const epact_table *table, int64_t row, int64_t col)
 /* ---- increments ---- */
 
 /* The first increment of a row this clock. */
-static bool log_row(epact_table *table, int64_t row, epact_cached *cached)
+static bool log_row(epact_table *table, int64_t row, epact_cached *cached, bool zeroed)
 {
   if (cached->logged) { /* what rounding has left is there already */
     cached->logged &= ~EPACT_LOGGED_REST;
@@ -70,7 +70,7 @@ static bool log_row(epact_table *table, int64_t row, epact_cached *cached)
     fail_finished(table);
     return false;
   }
-  int64_t number = epact_log_touch(&table->log, row);
+  int64_t number = epact_log_touch(&table->log, row, zeroed);
   if (number < 0) return false;
   cached->logged = (uint32_t)number + 1;
   return true;
@@ -84,7 +84,7 @@ static inline char *accumulator(epact_table *table, int64_t row, uint32_t *index
   if (EPACT_UNLIKELY(*index == EPACT_NO_INDEX)) return NULL;
   epact_cached *cached = &table->cached[*index];
   /* 0 or, negative here, EPACT_LOGGED_REST */
-  if (EPACT_UNLIKELY((int32_t)cached->logged <= 0) && !log_row(table, row, cached)) return NULL;
+  if (EPACT_UNLIKELY((int32_t)cached->logged <= 0) && !log_row(table, row, cached, true)) return NULL;
   return table->log.slab + (size_t)(cached->logged - 1) * table->log.row_bytes;
 }
 
@@ -151,6 +151,7 @@ int epact_table_inc(epact_table *table, int64_t row, int64_t col, double delta)
   char *sum = accumulator(table, row, &index);
   if (EPACT_UNLIKELY(!sum)) return epact_error_code();
   size_t at = (size_t)col * epact_type_bytes(table->schema.type);
+  table->log.bound += fabs(delta);
   epact_value_add(table->schema.type, sum + at, delta);
   if (table->cached[index].valid_before) {
     epact_value_add(table->schema.type, (char *)epact_store_values(&table->cache, index) + at, delta);
@@ -158,17 +159,38 @@ int epact_table_inc(epact_table *table, int64_t row, int64_t col, double delta)
   return EPACT_OK;
 }
 
-static int fail_cells(const epact_table *table, int64_t row, const void *delta, int64_t bad)
+static int fail_cells(const epact_table *table, int64_t row, const void *delta)
 {
+  int64_t bad = epact_values_first_nonfinite(table->schema.type, delta, table->schema.cols);
   return fail_delta(table, row, bad, epact_value_at(table->schema.type, delta, bad));
+}
+
+/* The first increment of a row this clock, when it is one of all its columns, need not be added to zeros. */
+static int log_whole_row(epact_table *table, int64_t row, const void *delta)
+{
+  uint32_t index = epact_table_index(table, row);
+  if (index == EPACT_NO_INDEX) return EPACT_E_NOMEM;
+  epact_cached *cached = &table->cached[index];
+  bool first = !cached->logged;
+  if ((int32_t)cached->logged <= 0 && !log_row(table, row, cached, false)) return epact_error_code();
+  char *sum = table->log.slab + (size_t)(cached->logged - 1) * table->log.row_bytes;
+  if (first)
+    memcpy(sum, delta, table->log.row_bytes);
+  else
+    epact_values_add(table->schema.type, sum, delta, table->schema.cols);
+  if (cached->valid_before) {
+    epact_values_add(table->schema.type, epact_store_values(&table->cache, index), delta, table->schema.cols);
+  }
+  return EPACT_OK;
 }
 
 int epact_table_inc_row(epact_table *table, int64_t row, const void *delta)
 {
   int type = table->schema.type;
+  bool real = type == EPACT_F32 || type == EPACT_F64;
   if (!epact_schema_has_row(&table->schema, row)) return fail_place(table, row, 0);
-  int64_t bad = epact_values_first_nonfinite(type, delta, table->schema.cols);
-  if (bad >= 0) return fail_cells(table, row, delta, bad);
+  double largest = real ? epact_values_largest(type, delta, table->schema.cols) : 0;
+  if (!isfinite(largest)) return fail_cells(table, row, delta);
   if (table->schema.sparse_updates) {
     size_t bytes = epact_type_bytes(type);
     for (int64_t col = 0; col < table->schema.cols; col++) {
@@ -178,14 +200,8 @@ int epact_table_inc_row(epact_table *table, int64_t row, const void *delta)
     }
     return EPACT_OK;
   }
-  uint32_t index;
-  char *sum = accumulator(table, row, &index);
-  if (!sum) return epact_error_code();
-  epact_values_add(type, sum, delta, table->schema.cols);
-  if (table->cached[index].valid_before) {
-    epact_values_add(type, epact_store_values(&table->cache, index), delta, table->schema.cols);
-  }
-  return EPACT_OK;
+  table->log.bound += largest;
+  return log_whole_row(table, row, delta);
 }
 
 int epact_table_inc_all(epact_table *table, const void *delta)
@@ -230,6 +246,7 @@ int epact_table_inc_sparse(epact_table *table, int64_t row, int64_t n, const uin
   uint32_t index;
   char *sum = accumulator(table, row, &index);
   if (!sum) return epact_error_code();
+  for (int64_t i = 0; i < n; i++) table->log.bound += fabs(scale * value[i]);
   char *copy = table->cached[index].valid_before ? epact_store_values(&table->cache, index) : NULL;
   if (type == EPACT_F64) {
     for (int64_t i = 0; i < n; i++) ((double *)sum)[col[i]] += scale * value[i];
@@ -271,6 +288,7 @@ int epact_table_inc_many(epact_table *table, int64_t n, const uint32_t *row, con
       code = append(table, row[i], col[i], (const char *)delta + (size_t)i * bytes, bytes);
     return code;
   }
+  table->log.bound += (double)n * epact_values_largest(table->schema.type, delta, n);
   for (int64_t i = 0; i < n; i++) {
     uint32_t index;
     char *sum = accumulator(table, row[i], &index);

@@ -69,9 +69,8 @@ static char *put_schema(const epact_schema *schema, char *target)
   return target + sizeof word;
 }
 
-static char *put_section(const epact_section *section, char *target)
+static char *put_section(const epact_section *section, char *target, epact_section *copy, uint32_t *crc)
 {
-  epact_section copy;
   int64_t word[DESCRIPTOR_WORDS] = { section->table,
                                      section->type,
                                      section->cols,
@@ -80,8 +79,8 @@ static char *put_section(const epact_section *section, char *target)
                                      section->encoding * INT64_C(256) + (section->start   ? 2
                                                                          : section->value ? 1
                                                                                           : 0) };
-  memcpy(target, word, sizeof word);
-  return epact_section_copy(section, target + sizeof word, &copy);
+  *crc = epact_crc32c_copy(*crc, target, word, sizeof word);
+  return epact_section_copy_crc(section, target + sizeof word, copy, crc);
 }
 
 static void pack_header(const epact_message *m, uint64_t job, size_t length, msgpack_sbuffer *buffer)
@@ -96,9 +95,33 @@ static void pack_header(const epact_message *m, uint64_t job, size_t length, msg
   for (int i = 1; i < FIELDS; i++) msgpack_pack_int64(&packer, field[i]);
 }
 
-int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, size_t *written)
+/* Writes the head of a frame to `head` (EPACT_WIRE_HEAD bytes), without its CRC32C, which goes on to *crc. Returns its
+ * bytes, 0 when memory is short. */
+static size_t put_head(const epact_message *message, uint64_t job, size_t length, char *head, uint32_t *crc)
 {
-  size_t length = payload_size(message);
+  msgpack_sbuffer header;
+  msgpack_sbuffer_init(&header);
+  pack_header(message, job, length, &header);
+  if (!header.data) {
+    epact_fail_memory("a message header", HEADER_LIMIT);
+    return 0;
+  }
+  const struct {
+    uint32_t magic;
+    uint16_t version, header_length;
+    uint32_t crc, zero;
+  } prefix = { magic, EPACT_WIRE_VERSION, (uint16_t)header.size, 0, 0 };
+  size_t bytes = epact_padded(PREFIX + header.size);
+  memset(head, 0, bytes);
+  memcpy(head, &prefix, sizeof prefix);
+  memcpy(head + PREFIX, header.data, header.size);
+  msgpack_sbuffer_destroy(&header);
+  *crc = epact_wire_crc_part(0, head, bytes, 0);
+  return bytes;
+}
+
+static int check_size(const epact_message *message, size_t length)
+{
   if (message->sections > EPACT_MAX_SECTIONS) {
     return epact_fail(EPACT_E_LIMIT, "a batch of %d tables exceeds the limit of %d", message->sections,
                       EPACT_MAX_SECTIONS);
@@ -106,29 +129,70 @@ int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, s
   if (length > EPACT_WIRE_LIMIT - PREFIX - HEADER_LIMIT) {
     return epact_fail(EPACT_E_LIMIT, "a message of %zu bytes exceeds the limit of %zu", length, EPACT_WIRE_LIMIT);
   }
-  msgpack_sbuffer header;
-  msgpack_sbuffer_init(&header);
-  pack_header(message, job, length, &header);
-  if (!header.data) return epact_fail_memory("a message header", HEADER_LIMIT);
-  const struct {
-    uint32_t magic;
-    uint16_t version, header_length;
-    uint32_t crc, zero;
-  } prefix = { magic, EPACT_WIRE_VERSION, (uint16_t)header.size, 0, 0 };
-  size_t head = epact_padded(PREFIX + header.size);
-  memset(frame, 0, head);
-  memcpy(frame, &prefix, sizeof prefix);
-  memcpy(frame + PREFIX, header.data, header.size);
-  msgpack_sbuffer_destroy(&header);
-  char *target = frame + head;
+  return EPACT_OK;
+}
+
+int epact_wire_encode(const epact_message *message, uint64_t job, char *frame, size_t *written)
+{
+  size_t length = payload_size(message);
+  uint32_t crc;
+  epact_section copy;
+  int code = check_size(message, length);
+  if (code) return code;
+  size_t head = put_head(message, job, length, frame, &crc);
+  if (!head) return EPACT_E_NOMEM;
+  char *target = frame + head, *rest;
   if (message->schema) target = put_schema(message->schema, target);
-  for (int i = 0; i < message->sections; i++) target = put_section(&message->section[i], target);
-  size_t rest = (size_t)(frame + head + length - target); /* what follows a schema, or is alone: text or a blob */
-  if (rest) memcpy(target, message->kind == EPACT_M_STATE ? message->blob : message->text, rest);
+  crc = epact_crc32c(crc, frame + head, (size_t)(target - frame) - head);
+  for (int i = 0; i < message->sections; i++) target = put_section(&message->section[i], target, &copy, &crc);
+  rest = target;
+  size_t left = (size_t)(frame + head + length - target); /* what follows a schema, or is alone: text or a blob */
+  if (left) memcpy(target, message->kind == EPACT_M_STATE ? message->blob : message->text, left);
   *written = head + length;
-  uint32_t crc = epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, *written - 12);
+  crc = epact_crc32c(crc, rest, *written - (size_t)(rest - frame));
   memcpy(frame + 8, &crc, 4);
   return EPACT_OK;
+}
+
+epact_batch *epact_wire_batch(int sections, const epact_section *section, epact_spares *spares)
+{
+  size_t descriptors = epact_padded(sizeof(epact_batch)) + epact_padded((size_t)sections * sizeof *section);
+  epact_message message = { .kind = EPACT_M_BATCH, .sections = sections, .section = section };
+  size_t payload = payload_size(&message);
+  epact_batch *batch = epact_spares_object(spares, descriptors + EPACT_WIRE_HEAD + payload);
+  if (!batch) return NULL;
+  epact_section *copies = (epact_section *)((char *)batch + epact_padded(sizeof(epact_batch)));
+  char *target = (char *)batch + descriptors + EPACT_WIRE_HEAD;
+  *batch = (epact_batch){ .sections = sections, .section = copies, .payload = target, .payload_bytes = payload };
+  for (int i = 0; i < sections; i++) target = put_section(&section[i], target, &copies[i], &batch->payload_crc);
+  batch->bytes = payload - (size_t)sections * DESCRIPTOR_WORDS * sizeof(int64_t);
+  return batch;
+}
+
+int epact_wire_seal(const epact_message *message, uint64_t job, char **frame, size_t *bytes)
+{
+  epact_batch *batch = message->batch;
+  char head[EPACT_WIRE_HEAD];
+  uint32_t crc;
+  int code = check_size(message, batch->payload_bytes);
+  if (code) return code;
+  size_t length = put_head(message, job, batch->payload_bytes, head, &crc);
+  if (!length) return EPACT_E_NOMEM;
+  crc = epact_crc32c_join(crc, batch->payload_crc, batch->payload_bytes);
+  memcpy(head + 8, &crc, 4);
+  *frame = batch->payload - length;
+  *bytes = length + batch->payload_bytes;
+  if (batch->head) return batch->head == length && !memcmp(*frame, head, length) ? EPACT_OK : EPACT_E_AGAIN;
+  memcpy(*frame, head, length);
+  batch->head = length;
+  return EPACT_OK;
+}
+
+uint32_t epact_wire_crc_part(uint32_t crc, const char *piece, size_t bytes, size_t offset)
+{
+  size_t before = offset < 8 ? 8 - offset : 0, after = offset < 12 ? 12 - offset : 0;
+  if (before) crc = epact_crc32c(crc, piece, before < bytes ? before : bytes);
+  return after < bytes ? epact_crc32c(crc, piece + after, bytes - after) : crc;
 }
 
 /* The header must be a flat array of FIELDS integers: checked before msgpack-c, which allocates what
@@ -295,6 +359,11 @@ static int check_fields(const int64_t *field, size_t payload)
 
 int epact_wire_decode(const char *frame, size_t bytes, uint64_t job, epact_decoded *decoded)
 {
+  return epact_wire_decode_summed(frame, bytes, epact_wire_crc_part(0, frame, bytes, 0), job, decoded);
+}
+
+int epact_wire_decode_summed(const char *frame, size_t bytes, uint32_t sum, uint64_t job, epact_decoded *decoded)
+{
   uint16_t version, header_length;
   uint32_t crc;
   int64_t field[FIELDS] = { 0 };
@@ -311,7 +380,7 @@ int epact_wire_decode(const char *frame, size_t bytes, uint64_t job, epact_decod
   size_t head = epact_padded(PREFIX + (size_t)header_length);
   if (bytes > EPACT_WIRE_LIMIT) return epact_fail(EPACT_E_LIMIT, "a frame of %zu bytes is too large", bytes);
   if (header_length > HEADER_LIMIT || head > bytes) return epact_fail(EPACT_E_PROTO, "a frame is cut short");
-  if (crc != epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, bytes - 12)) {
+  if (crc != sum) {
     return epact_fail(EPACT_E_CORRUPT, "a frame of %zu bytes does not match its checksum", bytes);
   }
   int code = unpack_header(frame + PREFIX, header_length, job, field);

@@ -56,9 +56,7 @@ static epact_letter *next_letter(epact_worker *worker, double end)
 static int take_letter(epact_worker *worker, epact_letter *letter)
 {
   int code = epact_client_step(&worker->client, &letter->decoded.message);
-  epact_decoded_free(&letter->decoded);
-  free(letter->frame);
-  free(letter);
+  epact_letter_free(letter);
   return code;
 }
 

@@ -130,8 +130,8 @@ function methods:heal_command(i)
   return ("ip netns exec %s nft delete table inet cut"):format(self.name[i])
 end
 
---- What machine `i` sends is delayed by 5 to 15 ms and a tenth of it is lost, where the kernel has netem; else a tenth of
--- what it hears is lost.
+--- What machine `i` sends is delayed by 5 to 15 ms and a tenth of it is lost, where the kernel has netem; else a tenth
+-- of what it hears is lost.
 -- @treturn string "netem" or "loss"
 function methods:disturb(i)
   local _, code = process.run(("%s tc qdisc add dev e0 root netem delay 10ms 5ms loss 10%%"):format(self:on(i)))
