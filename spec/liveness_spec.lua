@@ -57,6 +57,39 @@ describe("a process that stands still", function()
   end)
 end)
 
+describe("a process whose shard has not told that a last batch is applied", function()
+  it("is missed by those that have finished", function()
+    local results = jobs.run([[
+      local epact = require "epact"
+      epact.run({ workers = 1, staleness = math.huge, servers = 1, lease = 60 }, function(w)
+        local ffi = require "ffi"
+        local jobs = require "support.jobs"
+        ffi.cdef "int getpid(void); int kill(int, int);"
+        local t = w:table("t", { rows = 2, cols = 1 })
+        if w.rank == 0 then t:inc(0, 0, ffi.C.getpid()) end
+        w:barrier()
+        if w.rank == 0 then
+          repeat w:clock() until t:get(1)[0] > 0
+          ffi.C.kill(ffi.C.getpid(), 19) -- SIGSTOP, for good
+        end
+        local status, state = ("/proc/%d/stat"):format(tonumber(t:get(0)[0]))
+        t:inc(1, 0, 1)
+        w:clock()
+        repeat
+          local file = assert(io.open(status))
+          state = file:read("*a"):match "%) (%S)"
+          file:close()
+        until state == "T"
+        t:inc(1, 0, 1)
+        jobs.ready()
+      end)
+    ]], { processes = 2, signal = "KILL", signalled = { 0 }, seconds = 20 })
+    assert.equal(137, results[0].code)
+    assert.equal(1, results[1].code, results[1].errors)
+    assert.matches("rank 0 was lost .-its connection closed .-%[E_LOST%]", results[1].errors)
+  end)
+end)
+
 describe("a process that computes for longer than the lease", function()
   it("is not lost: signs of life do not come from the workers' threads", function()
     local results = jobs.run([[

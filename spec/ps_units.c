@@ -363,7 +363,7 @@ static void lanes(void)
   epact_message answer = { .kind = EPACT_M_CREATED, .request = 1, .table = epact_table_id("wide"), .text = "" };
   epact_message ack = { .kind = EPACT_M_ACK, .text = "" };
   EXPECT(!epact_client_init(&client, 0, 1, 1, -1, (epact_outbox){ note_behind, NULL }), "a client");
-  epact_table *table = epact_client_open(&client, "wide", &schema, 3);
+  epact_table *table = epact_client_open(&client, "wide", &schema, 3, false);
   EXPECT(table && !epact_client_step(&client, &answer), "a table");
   for (int64_t clock = 0; clock < 4; clock++) {
     bool is_long = clock == 1;
@@ -389,7 +389,7 @@ static void congestion(void)
   epact_message answer = { .kind = EPACT_M_CREATED, .request = 1, .table = epact_table_id("wide"), .text = "" };
   epact_message ack = { .kind = EPACT_M_ACK, .text = "" };
   EXPECT(!epact_client_init(&client, 0, 1, 1, -1, (epact_outbox){ note_behind, NULL }), "a client");
-  epact_table *table = epact_client_open(&client, "wide", &schema, 3);
+  epact_table *table = epact_client_open(&client, "wide", &schema, 3, false);
   EXPECT(table && !epact_client_step(&client, &answer), "a table");
   int64_t sent = 0;
   for (; sent < 20 && epact_client_congested(&client) < 0; sent++) {

@@ -156,7 +156,8 @@ int epact_client_ask(epact_client *client, int shard, epact_message_kind kind, c
   return ask(client, shard, &message);
 }
 
-epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness)
+epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness,
+                               bool mirrored)
 {
   epact_table *table = epact_calloc(1, sizeof *table);
   if (!table) return NULL;
@@ -175,7 +176,6 @@ epact_table *epact_client_open(epact_client *client, const char *name, const epa
     return NULL;
   }
   client->table[client->tables++] = table;
-  bool mirrored = client->mirror && epact_mirror_find_table(client->mirror, table->schema.id);
   int64_t slack = table->slack;
   int64_t oldest = slack == EPACT_ASYNC ? EPACT_ASYNC_LAG : slack < MOST_KEPT ? slack : MOST_KEPT;
   if (mirrored && oldest > client->keep) client->keep = oldest;

@@ -128,8 +128,9 @@ size_t epact_deal_bytes(const epact_section *section, int shards);
 void epact_deal(const epact_section *section, const epact_schema *schema, int shards, char **arena, epact_section *out,
                 int stride);
 
-/** Opens a table: asks every shard to make it. NULL with the sentence left. */
-epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness);
+/** Opens a table: asks every shard to make it. mirrored: the mirror keeps its rows. NULL with the sentence left. */
+epact_table *epact_client_open(epact_client *client, const char *name, const epact_schema *schema, int64_t staleness,
+                               bool mirrored);
 /** Forgets the table opened last, which the shards refused. */
 void epact_client_forget_last(epact_client *client);
 /** Publishes the logs tagged with the clock to every shard, then clock += 1. */

@@ -214,6 +214,8 @@ static void take_frame(epact_net *net, epact_letter *letter)
     if (epact_process_mirror(process, m)) epact_process_stop(process, epact_error_message());
   } else if (m->kind >= EPACT_M_CREATED) {
     epact_liveness_heard(net, m->sender);
+    if (m->kind == EPACT_M_ACK && m->clock == EPACT_FOREVER)
+      epact_liveness_settled(net, m->sender, m->slot - process->first_slot);
     if (m->kind == EPACT_M_ROWS && epact_process_mirror(process, m)) epact_process_stop(process, epact_error_message());
     epact_worker_post(&process->worker[m->slot - process->first_slot], letter);
     return;
@@ -282,22 +284,22 @@ void epact_net_close(epact_net *net)
     (void)written; /* the thread looks up twice a heartbeat in any case */
     pthread_join(net->thread, NULL);
   }
-  epact_liveness_close(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
   for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
-    bool waits = net->started && !stopped && !net->gone[rank]; /* who was given up reads no more */
+    bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);
     int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
     if (!net->dealer[rank]) continue;
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
   }
   for (int rank = 0; net->slow && rank < net->capacity; rank++) {
-    bool waits = net->started && !stopped && !net->gone[rank];
+    bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);
     int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
     if (!net->slow[rank]) continue;
     zmq_setsockopt(net->slow[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->slow[rank]);
   }
+  epact_liveness_close(net);
   for (int rank = 0; net->monitor && rank < net->capacity; rank++) {
     if (net->monitor[rank]) zmq_close(net->monitor[rank]);
   }

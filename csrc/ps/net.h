@@ -183,12 +183,18 @@ struct epact_peer {
   double unclear; /* since when handshakes with it break off; 0: they do not */
   double fenced;  /* when it was told last that it was given up, or rank 0 that it seems lost */
   char *reason;   /* why it was given up; NULL: it was not */
+  bool *settled;  /* by own worker: its shard has told that the last batch is applied; NULL: none yet */
+  int32_t settled_count;
 };
 /** Begins to watch the other processes. lease <= 0: the default. */
 int epact_liveness_open(epact_net *net, double lease);
 void epact_liveness_close(epact_net *net);
 /** A frame of `rank` has come. */
 void epact_liveness_heard(epact_net *net, int rank);
+/** The shard of `rank` has applied the last batch of an own worker. */
+void epact_liveness_settled(epact_net *net, int rank, int local);
+/** It reads no more: it was given up, or its connection is closed for good. */
+bool epact_liveness_has_left(const epact_net *net, int rank);
 /** Sends heartbeats that are due, and stops the job when a process that is needed is lost.
  * @return milliseconds until the next tick is due */
 long epact_liveness_tick(epact_net *net);

@@ -28,7 +28,10 @@ int epact_liveness_open(epact_net *net, double lease)
 
 void epact_liveness_close(epact_net *net)
 {
-  for (int rank = 0; net->peer && rank < net->capacity; rank++) free(net->peer[rank].reason);
+  for (int rank = 0; net->peer && rank < net->capacity; rank++) {
+    free(net->peer[rank].reason);
+    free(net->peer[rank].settled);
+  }
   free(net->peer);
   net->peer = NULL;
 }
@@ -36,6 +39,25 @@ void epact_liveness_close(epact_net *net)
 void epact_liveness_heard(epact_net *net, int rank)
 {
   if (net->peer && rank >= 0 && rank < net->size) net->peer[rank].heard = epact_now();
+}
+
+void epact_liveness_settled(epact_net *net, int rank, int local)
+{
+  epact_peer *peer = &net->peer[rank];
+  if (!peer->settled) peer->settled = epact_calloc((size_t)net->process->workers, sizeof *peer->settled);
+  if (!peer->settled || peer->settled[local]) return; /* short of memory: it stays needed */
+  peer->settled[local] = true;
+  peer->settled_count++;
+}
+
+static bool is_closed(const epact_peer *peer, double now)
+{
+  return peer->cut > 0 && now - peer->cut > RECONNECT_SECONDS;
+}
+
+bool epact_liveness_has_left(const epact_net *net, int rank)
+{
+  return net->gone[rank] || (net->peer && is_closed(&net->peer[rank], epact_now()));
 }
 
 /* E_AUTH when the other side will not have us. */
@@ -53,10 +75,11 @@ static int take_events(epact_net *net, int rank, double now)
   return code;
 }
 
-/* A process may go when its workers have finished, and all others' whose rows it serves. Who holds no shard knows
- * nothing of others' workers. */
-static bool is_needed(epact_process *process, int rank, int *first, int *last, int64_t *clock)
+/* A process may go when its workers have finished, and its shard has told all others' that their last batches are
+ * applied: who has not heard that waits for it. Who holds no shard knows nothing of others' workers. */
+static bool is_needed(const epact_net *net, int rank, int *first, int *last, int64_t *clock)
 {
+  epact_process *process = net->process;
   bool needed = false;
   *first = -1;
   *clock = EPACT_FOREVER;
@@ -72,7 +95,7 @@ static bool is_needed(epact_process *process, int rank, int *first, int *last, i
     needed = needed || (process->serves && its && applied != EPACT_FOREVER);
   }
   pthread_rwlock_unlock(&process->shard_lock);
-  return needed || (rank < process->servers && process->active > 0);
+  return needed || (rank < process->servers && net->peer[rank].settled_count < process->workers);
 }
 
 static void report_loss(epact_net *net, int rank, double now)
@@ -81,7 +104,7 @@ static void report_loss(epact_net *net, int rank, double now)
   char workers[64], clock_text[64] = "had finished", reason[512];
   int first, last = 0;
   int64_t clock;
-  if (!is_needed(net->process, rank, &first, &last, &clock)) return;
+  if (!is_needed(net, rank, &first, &last, &clock)) return;
   snprintf(workers, sizeof workers, first == last ? "worker %d" : "workers %d .. %d", first, last);
   if (clock != EPACT_FOREVER) snprintf(clock_text, sizeof clock_text, "last heard of at clock %" PRId64, clock + 1);
   bool cut = peer->cut > 0;
@@ -118,12 +141,12 @@ long epact_liveness_tick(epact_net *net)
       snprintf(reason, sizeof reason, "%s [E_AUTH]", epact_error_message());
       epact_process_stop(net->process, reason);
     }
-    if (beat) {
+    if (beat && !(peer->cut > 0)) { /* what nobody takes would only be waited for in the end */
       epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
       epact_net_send(net, rank, &sign); /* who cannot be sent to is found lost soon enough */
     }
-    bool silent = now - peer->heard > net->lease, closed = peer->cut > 0 && now - peer->cut > RECONNECT_SECONDS;
-    if ((silent || closed) && !epact_process_stopped(net->process)) report_loss(net, rank, now);
+    bool silent = now - peer->heard > net->lease;
+    if ((silent || is_closed(peer, now)) && !epact_process_stopped(net->process)) report_loss(net, rank, now);
   }
   return wait;
 }

@@ -144,6 +144,7 @@ void epact_net_call_off(epact_net *net)
   char reason[512];
   int cause = epact_error_code();
   if (!net->number) return; /* memory was short before anybody could be told anything */
+  if (net->joins) return;   /* the others were at work without this one; they find it lost */
   bool stranger = net->rank != 0 && net->number[0] == net->job; /* not told the members' numbers */
   if (stranger) return;
   snprintf(reason, sizeof reason, "%s", epact_error_message());
@@ -271,6 +272,11 @@ static int register_self(epact_net *net, int32_t *workers, double end)
   for (;;) {
     int code = check_welcome(net, &unclear);
     if (code) return code;
+    if (epact_now() > end && net->joins) {
+      return epact_fail(EPACT_E_TIMEOUT,
+                        "a process that wants to join waited %g s for rank 0 at %s: is there a job, and is it elastic?",
+                        net->patience, net->endpoint[0]);
+    }
     if (epact_now() > end) {
       return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s", net->rank, net->patience,
                         net->endpoint[0]);

@@ -263,7 +263,9 @@ int epact_process_drain(epact_process *process, double seconds)
   if (code) return code;
   if (process->serves && atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
   if ((code = settle_workers(process, end))) return code;
-  return process->keep && !epact_keep_is_settled(process->keep) ? EPACT_E_AGAIN : EPACT_OK;
+  if (!process->keep || epact_keep_is_settled(process->keep)) return EPACT_OK;
+  epact_keep_await_room(process->keep, epact_now() + 1); /* a slice, or until something was written */
+  return EPACT_E_AGAIN;
 }
 
 /* ---- a worker's side ---- */
@@ -311,8 +313,9 @@ static int check_options(const epact_process_options *o)
   if (o->snapshots && (o->snapshot_every < 1 || o->snapshot_every > INT32_MAX)) {
     return epact_fail(EPACT_E_MISUSE, "snapshots are taken every 1 .. 2^31-1 clocks, got %" PRId64, o->snapshot_every);
   }
-  if ((o->size > 1 || o->join) && (!o->root || !*o->root)) {
-    return epact_fail(EPACT_E_MISUSE, "a job of %d processes needs the address of rank 0 (EPACT_ROOT)", o->size);
+  if ((o->size > 1 || o->elastic || o->join) && (!o->root || !*o->root)) {
+    return epact_fail(EPACT_E_MISUSE, "%s job of %d processes needs the address of rank 0 (EPACT_ROOT)",
+                      o->elastic ? "an elastic" : "a", o->size);
   }
   return EPACT_OK;
 }

@@ -264,10 +264,11 @@ static int check_table_options(const epact_table_options *o)
 }
 
 /* Rows of other processes are kept for all workers of this one: to be followed, or to be read once. */
-static int mirror_table(epact_worker *worker, const epact_schema *schema)
+static int mirror_table(epact_worker *worker, const epact_schema *schema, bool *mirrored)
 {
   epact_process *process = worker->process;
-  if (!worker->client.mirror || (!schema->push && process->workers == 1)) return EPACT_OK;
+  *mirrored = worker->client.mirror && (schema->push || process->workers > 1);
+  if (!*mirrored) return EPACT_OK;
   pthread_rwlock_wrlock(&process->mirror_lock);
   int code = epact_mirror_add_table(&process->mirror, schema);
   pthread_rwlock_unlock(&process->mirror_lock);
@@ -313,8 +314,9 @@ int epact_table_open(epact_worker *worker, const epact_table_options *options, e
     return EPACT_OK;
   }
   schema.id = epact_table_id(options->name);
-  if ((code = mirror_table(worker, &schema))) return code;
-  epact_table *table = epact_client_open(client, options->name, &schema, options->staleness);
+  bool mirrored;
+  if ((code = mirror_table(worker, &schema, &mirrored))) return code;
+  epact_table *table = epact_client_open(client, options->name, &schema, options->staleness, mirrored);
   if (!table) return EPACT_E_NOMEM;
   table->worker = worker;
   epact_filter_init(&table->filter, options);
@@ -439,7 +441,9 @@ static int fetch_remote(epact_worker *worker, epact_table *table, int64_t need, 
   epact_process *process = worker->process;
   epact_read read;
   bool asks = true;
+  pthread_rwlock_rdlock(&process->mirror_lock); /* another worker may open a table */
   int code = epact_read_begin(&read, table, need, n, row);
+  pthread_rwlock_unlock(&process->mirror_lock);
   while (!code && asks) {
     pthread_rwlock_rdlock(&process->mirror_lock);
     code = epact_read_step(&read, &asks);

@@ -1,13 +1,27 @@
 --- Many short jobs whose processes are killed, paused and cut off at random while they count.
--- `luajit spec/bench/chaos.lua 300` runs for as many seconds (default 120); with `--seed N` one job again, with all it
--- says. Needs root, iproute2 and nftables for the jobs whose links are cut; without them there are none.
+-- `luajit spec/bench/chaos.lua 300` runs for as many seconds (default 120); with `--seed N` one job again (the plan is
+-- the same, the moments are as the machine has them), with all it says. Needs root, iproute2 and nftables for the jobs
+-- whose links are cut; without them there are none.
 --
 -- Counted are hangs (a process that outlives its bound), wrong sums (of survivors, of a job that was started again; of
 -- a worker that was lost: other than a whole number of clocks on each shard), errors of the wrong kind, losses of
 -- processes that were paused for less than their lease, and the seconds from a blow to the error in the last of the
 -- others (fail), to the others' going on (continue), to the first clock of all after a new start (restart).
 --
--- Found bugs (seed, what it was, where it was fixed):
+-- Found bugs, each with a spec of its own in spec/membership_spec.lua (the moment mattered more than the seed):
+--
+-- | --modes ... --seed | what it was | fixed by |
+-- |---|---|---|
+-- | restart 2024 (plans have grown since) | a loss while the first snapshot was awaited, or the others' end, ended in
+--     status 1: no new start | "pool: a loss while opening or closing asks for a restart" |
+-- | continue, any with a kill | survivors ended 5 s late: frames for who was lost were waited for |
+--     "ps/net: no lingering for who was given up" |
+-- | elastic, any | the same for who had joined and left | "ps/net: no lingering for who has left" |
+-- | (by reading, link) | who was cut off and believed a shard lost stopped those who could go on without it |
+--     "ps/net: who may be missed does not stop the others" |
+--
+-- That it finds some: without the detection of silence each job with a stop or a cut hangs; with snapshots that are cut
+-- anywhere but at a clock a third of the restarted jobs have wrong sums.
 
 package.path = "./lua/?.lua;./lua/?/init.lua;./spec/?.lua;" .. package.path
 package.cpath = "./" .. (os.getenv "EPACT_BUILD" or "build") .. "/?.so;" .. package.cpath
@@ -22,7 +36,7 @@ local options = require("epact.command").read {
   { "seed", "integer", -1, "one job again, with all it says" },
   { "from", "integer", os.time() % 1000000 * 1000, "the first seed" },
   { "beside", "count", 5, "jobs at a time" },
-  { "modes", "string", "fail,continue,restart,link", "of these" },
+  { "modes", "string", "fail,continue,restart,link,elastic", "of these" },
 }
 local seconds = tonumber(options.rest[1] or 120)
 
@@ -53,8 +67,8 @@ local function on_end(trial)
   end
   for _, failure in ipairs(trial.failures) do
     bad[failure.kind] = (bad[failure.kind] or 0) + 1
-    print(("%s: seed %d (luajit spec/bench/chaos.lua --seed %d)\n  %s\n  %s"):format(failure.kind:upper(),
-      trial.plan.seed, trial.plan.seed, chaos.describe(trial.plan), (failure.text:gsub("\n", "\n  "))))
+    print(("%s: luajit spec/bench/chaos.lua --modes %s --seed %d\n  %s\n  %s"):format(failure.kind:upper(),
+      table.concat(modes, ","), trial.plan.seed, chaos.describe(trial.plan), (failure.text:gsub("\n", "\n  "))))
   end
   if options.seed >= 0 then
     print(chaos.describe(trial.plan))

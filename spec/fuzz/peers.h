@@ -95,7 +95,7 @@ static void open_client(peers *p)
   epact_client *client = &p->client;
   HOLDS(!epact_client_init(client, 0, SLOTS, SHARDS, -1, (epact_outbox){ drop, NULL }));
   for (int i = 0; i < TABLES; i++) {
-    epact_table *table = epact_client_open(client, plan[i].name, &plan[i].schema, 1);
+    epact_table *table = epact_client_open(client, plan[i].name, &plan[i].schema, 1, false);
     HOLDS(table);
     for (int s = 0; s < SHARDS; s++) {
       epact_message created = { .kind = EPACT_M_CREATED,

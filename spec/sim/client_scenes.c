@@ -30,7 +30,7 @@ static epact_table *open_actor(actor *a, stage *t, int slots, const epact_schema
   a->stage = t;
   open_stage(t, slots, false);
   EXPECT(!epact_client_init(&a->client, 0, slots, 1, -1, (epact_outbox){ to_shard, a }), "a client opens");
-  epact_table *table = epact_client_open(&a->client, name, schema, 2);
+  epact_table *table = epact_client_open(&a->client, name, schema, 2, false);
   EXPECT(table && !a->client.refused_code && !epact_client_waits(&a->client, 0), "opens a table");
   return table;
 }
@@ -111,7 +111,7 @@ static void forgotten_table(void)
   actor a;
   open_actor(&a, &t, 1, &dense, "dense");
   a.late = true;
-  EXPECT(epact_client_open(&a.client, "other", &dense, 0) != NULL, "opens");
+  EXPECT(epact_client_open(&a.client, "other", &dense, 0, false) != NULL, "opens");
   epact_client_forget_last(&a.client);
   EXPECT(!epact_client_resend(&a.client), "resends nothing of it");
   epact_client_free(&a.client);
@@ -156,7 +156,7 @@ static void answer_about_another_table(void)
   stage t;
   actor a;
   epact_table *table = open_actor(&a, &t, 1, &sparse, "sparse"),
-              *other = epact_client_open(&a.client, "dense", &dense, 0);
+              *other = epact_client_open(&a.client, "dense", &dense, 0, false);
   epact_section section = dense_row();
   a.late = true;
   EXPECT(other && !epact_client_ask(&a.client, 0, EPACT_M_CHANGES, table, 0, NULL), "asks");

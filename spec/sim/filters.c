@@ -59,7 +59,7 @@ static void open_world(world *w)
     worker *p = &w->worker[q];
     p->world = w;
     EXPECT(!epact_client_init(&p->client, q, WORKERS, w->shards, -1, (epact_outbox){ to_shard, p }), "opens");
-    p->table = epact_client_open(&p->client, o->name, &schema, p->staleness);
+    p->table = epact_client_open(&p->client, o->name, &schema, p->staleness, false);
     EXPECT(p->table && !p->client.refused_code, "opens: %s", p->client.refused_text);
     epact_filter_init(&p->table->filter, o);
   }
@@ -302,7 +302,7 @@ static epact_table *open_solo(solo *a, epact_table_options o)
   epact_schema schema = { .type = o.type, .rows = o.rows, .cols = o.cols, .hold = epact_filter_check(&o) };
   schema.sparse_updates = o.sparse_updates;
   EXPECT(schema.hold >= 0, "%s", epact_error_message());
-  a->table = epact_client_open(&a->client, "t", &schema, o.staleness);
+  a->table = epact_client_open(&a->client, "t", &schema, o.staleness, false);
   epact_filter_init(&a->table->filter, &o);
   return a->table;
 }

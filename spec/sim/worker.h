@@ -310,7 +310,7 @@ static void open_table(sim_worker *w, int t)
   const table_plan *plan = &w->job->plan[t];
   bool mirrored = plan->schema.push || w->mirror->slots > 1;
   if (mirrored && epact_mirror_add_table(w->mirror, &plan->schema)) violate(w->job, "open: %s", epact_error_message());
-  w->table[t] = epact_client_open(&w->client, plan->name, &plan->schema, w->staleness[t]);
+  w->table[t] = epact_client_open(&w->client, plan->name, &plan->schema, w->staleness[t], mirrored);
   if (w->table[t])
     epact_filter_init(&w->table[t]->filter, &plan->filter);
   else

@@ -11,6 +11,7 @@ local chaos = { lease = 2 }
 local BOUND = 25     -- seconds: a process that is there so long after the last blow hangs
 local ROWS = 12
 local STALL = 0.5    -- seconds that this process itself stood still: then others may have been lost for it
+local ENDLESS = 1000000
 local now = core.C.epact_now
 
 -- ---- plans ----
@@ -29,7 +30,7 @@ local makers = {}
 
 -- One that is lost is an error in all others. A third of the jobs are short: then it may come while they end.
 function makers.fail(rng, plan)
-  plan.clocks = rng:below(3) == 0 and 100 + rng:below(400) or 1000000
+  plan.clocks = rng:below(3) == 0 and 100 + rng:below(400) or ENDLESS
   if rng:below(3) == 0 then plan.blows[1] = blow(rng, { "pause" }, rng:below(plan.processes), 0.3) end
   local last = blow(rng, { "kill", "kill", "kill", "stop" }, rng:below(plan.processes), 0.6)
   plan.blows[#plan.blows + 1] = last
@@ -52,6 +53,17 @@ makers["continue"] = function(rng, plan)
   if rng:below(6) == 0 then plan.blows[#plan.blows + 1] = blow(rng, { "kill" }, rng:below(plan.servers), 0.2) end
 end
 
+-- As with continue, while others come, some of whom are killed.
+function makers.elastic(rng, plan)
+  makers["continue"](rng, plan)
+  plan.loss, plan.elastic, plan.joins = "continue", true, 1 + rng:below(3)
+  for _ = 1, plan.joins do
+    local join = blow(rng, { "join" }, plan.processes, 0.2)
+    if rng:below(2) == 0 then join.kill = 0.3 * rng:uniform() end
+    table.insert(plan.blows, 1 + rng:below(#plan.blows + 1), join)
+  end
+end
+
 -- Under the launcher, all are started again from the last snapshot.
 function makers.restart(rng, plan)
   plan.processes = 2 + rng:below(2)
@@ -70,7 +82,7 @@ function makers.link(rng, plan)
   plan.servers = plan.loss == "continue" and 1 or nil
   local cut = blow(rng, { "pause", "stop" }, rng:below(3), 0.3)
   local short = cut.kind == "pause"
-  plan.clocks = (short or plan.loss == "continue") and 200 + rng:below(200) or 1000000
+  plan.clocks = (short or plan.loss == "continue") and 200 + rng:below(200) or ENDLESS
   cut.kind, cut.direction = short and "flicker" or "cut", pick(rng, { "in", "out", false })
   if plan.loss == "continue" and not short then cut.rank = 1 + rng:below(2) end
   plan.blows[1] = cut
@@ -84,8 +96,17 @@ function chaos.plan(seed, modes)
   local plan = { seed = seed, mode = pick(rng, modes), blows = {}, processes = 2 + rng:below(3),
     workers = 1 + rng:below(2), staleness = rng:below(4), sparse = rng:below(2),
     transport = pick(rng, { "ipc", "tcp" }) }
-  plan.loss = plan.mode
+  plan.loss, plan.push = plan.mode, rng:below(3) == 0 and 1 or 0
+  if rng:below(5) == 0 then plan.deterministic, plan.staleness = 1, 0 end
   makers[plan.mode](rng, plan)
+  if plan.loss == "continue" then plan.deterministic = nil end
+  for _, b in ipairs(plan.blows) do -- some last about as long as a lease: then either is right, and nothing between
+    if (b.kind == "stop" or b.kind == "cut") and plan.mode ~= "restart" and rng:below(4) == 0 then
+      b.edge, b.seconds = true, chaos.lease * (0.85 + 0.4 * rng:uniform())
+      if plan.clocks == ENDLESS then plan.clocks = 150 + rng:below(300) end
+    end
+  end
+  plan.cols = (plan.processes + (plan.joins or 0)) * plan.workers
   return plan
 end
 
@@ -93,7 +114,7 @@ local function describe(plan)
   local blows = {}
   for i, b in ipairs(plan.blows) do
     blows[i] = ("%s rank %d%s%s"):format(b.kind, b.rank, b.seconds and (" for %.1f s"):format(b.seconds) or "",
-      b.direction and " (" .. b.direction .. ")" or "")
+      b.direction and " (" .. b.direction .. ")" or b.edge and " (edge)" or "")
   end
   return ("%s%s: %d processes x %d workers, %s servers, staleness %d, %s clocks%s; %s"):format(plan.mode,
     plan.mode ~= plan.loss and " " .. plan.loss or "", plan.processes, plan.workers, plan.servers or "all",
@@ -123,7 +144,9 @@ function trial_methods:job_words()
   local plan = self.plan
   local words = { "luajit", "spec/support/chaos_job.lua", "seed=" .. plan.seed, "workers=" .. plan.workers,
     "staleness=" .. plan.staleness, "lease=" .. chaos.lease, "timeout=60", "loss=" .. plan.loss, "rows=" .. ROWS,
-    "clocks=" .. plan.clocks, "pace=1000", "sparse=" .. plan.sparse }
+    "clocks=" .. plan.clocks, "pace=1000", "sparse=" .. plan.sparse,
+    "push=" .. plan.push, "cols=" .. plan.cols, "elastic=" .. (plan.elastic and 1 or 0),
+    "deterministic=" .. (plan.deterministic or 0) }
   if plan.servers then words[#words + 1] = "servers=" .. plan.servers end
   if plan.mode == "restart" then
     words[#words + 1] = "dir=" .. self.folder .. "/snapshots"
@@ -161,7 +184,7 @@ end
 
 function trial_methods:start_ranks()
   local root = self:root()
-  self.ranks = {}
+  self.ranks, self.joined, self.address = {}, {}, root
   for rank = 0, self.plan.processes - 1 do
     local words = self:job_words()
     if self.network then words = { "ip", "netns", "exec", self.network.name[rank], unpack(words) } end
@@ -193,10 +216,23 @@ function trial_methods:note(b, seconds)
   self.events[#self.events + 1] = { mode = self.plan.mode, kind = b.kind, seconds = seconds }
 end
 
+-- One more process, which may be killed soon after it came.
+function trial_methods:strike_join(b)
+  if self.ranks[0].ended or self.ranks[0].output:find "sums" then return end
+  local child = self:start(self:job_words(), { EPACT_JOIN = 1, EPACT_ROOT = self.address })
+  b.child, self.joined[#self.joined + 1] = child, b
+  if b.kill then
+    wait(b.kill)
+    b.killed = not child.ended
+    child:send "KILL"
+  end
+end
+
 -- Strikes one rank; `b.at`: when, unless it was over by then.
 function trial_methods:strike(b)
   local child = self.ranks[b.rank]
   wait(b.wait)
+  if b.kind == "join" then return self:strike_join(b) end
   if child.ended or child.output:find "sums" then return end
   b.at = now()
   if b.kind == "kill" then
@@ -213,10 +249,11 @@ function trial_methods:strike(b)
     self:shell(self.network:heal_command(b.rank))
     self.cut, b.healed = nil, now()
   end
-  b.lasts = b.kind == "kill" or b.kind == "stop" or b.kind == "cut"
+  b.lasts = b.kind == "kill" or b.kind == "stop" or b.kind == "cut" -- of an edge it is known in the end
 end
 
-local function numbers(text)
+--- The integers in a text.
+function chaos.numbers(text)
   local list = {}
   for word in text:gmatch "%d+" do list[#list + 1] = tonumber(word) end
   return list
@@ -226,24 +263,31 @@ end
 local function sums_of(text)
   local last
   for line in text:gmatch "sums ([%d ]+)" do last = line end
-  return last and numbers(last)
+  return last and chaos.numbers(last)
 end
 
---- Whether cells are right: those of workers that were never lost are all `clocks`; of one that was lost, the rows of
--- one shard have the same number of whole clocks.
-function chaos.judge_sums(plan, cells, lost)
-  local slots, servers = plan.processes * plan.workers, plan.servers or plan.processes
-  if #cells ~= ROWS * slots then return ("%d cells"):format(#cells) end
-  for row = 0, ROWS - 1 do
+--- Whether cells (row by row, of all workers) are right: those of workers that were never lost are all `clocks`; of one
+-- that was lost, the rows of one shard have the same number of whole clocks.
+-- @tparam table plan `processes`, `workers`, `servers`, `clocks`
+-- @tparam table cells
+-- @tparam table lost by rank
+-- @tparam ?table joined the clocks that a worker which joined has made, by worker; of others that came nothing is known
+-- @treturn ?string what is wrong
+function chaos.judge_sums(plan, cells, lost, joined)
+  local slots, servers = plan.cols or plan.processes * plan.workers, plan.servers or plan.processes
+  if #cells == 0 or #cells % slots ~= 0 then return ("%d cells"):format(#cells) end
+  for row = 0, #cells / slots - 1 do
     for q = 0, slots - 1 do
       local value, rank = cells[row * slots + q + 1], math.floor(q / plan.workers)
-      if lost[rank] then
+      local want = plan.clocks
+      if rank >= plan.processes then want = joined and joined[q] end
+      if lost[rank] or not want then
         local same = cells[row % servers * slots + q + 1] -- a row of the same shard
         if value ~= same or value > plan.clocks then
           return ("row %d has %d clocks of lost worker %d, row %d has %d"):format(row, value, q, row % servers, same)
         end
-      elseif value ~= plan.clocks then
-        return ("row %d has %d of %d clocks of worker %d"):format(row, value, plan.clocks, q)
+      elseif value ~= want then
+        return ("row %d has %d of %d clocks of worker %d"):format(row, value, want, q)
       end
     end
   end
@@ -262,12 +306,14 @@ function trial_methods:await_end()
       self:fail("hang", "process %d (%s) is there %d s after the last blow", child.pid,
         child == self.launcher and "launcher" or child.output:match "rank %d+" or "?", BOUND)
       child:close()
+      child.hung = true
     end
   end
 end
 
 -- A process that ended by a signal nobody sent, or says itself that something is wrong.
 local function judge_text(self, child, killed)
+  if child.hung then return end
   local text = child.output .. child.errors
   local wrong = text:match "WRONG[^\n]*"
   if wrong then self:fail("wrong", "%s", wrong) end
@@ -276,9 +322,10 @@ local function judge_text(self, child, killed)
 end
 
 local function judge_survivor(self, rank, child, lost, server_lost)
+  if child.hung then return end
   if child.code == 0 then
     local cells = sums_of(child.output)
-    local wrong = cells and chaos.judge_sums(self.plan, cells, lost) or not cells and "no sums"
+    local wrong = cells and chaos.judge_sums(self.plan, cells, lost, self.joined_clocks) or not cells and "no sums"
     if wrong then self:fail("wrong", "rank %d: %s", rank, wrong) end
     local text = cells and table.concat(cells, " ")
     if self.agreed and text ~= self.agreed then self:fail("wrong", "rank %d has other sums than the others", rank) end
@@ -290,10 +337,20 @@ local function judge_survivor(self, rank, child, lost, server_lost)
   self:fail(is_loss and "loss" or "error", "rank %d ended with %s: %s", rank, tostring(child.code), child.errors)
 end
 
+-- Whether the others have lost a process whose blow was about as long as a lease.
+local function has_lasted(self, b)
+  if self.plan.loss == "continue" and b.rank >= self.plan.servers then return given_up(self, b.rank) end
+  for _, child in pairs(self.ranks) do
+    if child.errors:find("[E_LOST]", 1, true) then return true end
+  end
+  return false
+end
+
 -- The lost ones by rank, and whether that ends the job.
 local function losses(self)
   local lost, fatal = {}, nil
   for _, b in ipairs(self.plan.blows) do
+    if b.edge and b.at then b.lasts = has_lasted(self, b) end
     if b.at and b.lasts then
       lost[b.rank] = b
       if self.plan.loss == "fail" or b.rank < self.plan.servers then fatal = fatal or b end
@@ -310,14 +367,30 @@ local function judge_latency(self, b)
   if last > 0 then self:note(b, last) end
 end
 
+-- What is known of those that joined: their clocks, when they went on to the end.
+local function judge_joined(self, fatal)
+  self.joined_clocks = {}
+  for _, b in ipairs(self.joined) do
+    local clock, id = b.child.output:match "ready at clock (%d+) as worker (%d+)"
+    if b.child.code == 0 then
+      for q = id, id + self.plan.workers - 1 do self.joined_clocks[q] = math.max(0, self.plan.clocks - clock) end
+      self:note(b)
+    elseif not b.killed and id and not fatal then
+      self:fail("error", "worker %s, which joined, ended with %s: %s", id, tostring(b.child.code), b.child.errors)
+    end
+    judge_text(self, b.child, b.killed)
+  end
+end
+
 function trial_methods:judge()
   local plan, lost, fatal = self.plan, losses(self)
+  judge_joined(self, fatal)
   for rank = 0, plan.processes - 1 do
     local child = self.ranks[rank]
     judge_text(self, child, lost[rank] and lost[rank].kind == "kill")
     if not lost[rank] then
       judge_survivor(self, rank, child, lost, fatal)
-      if fatal and plan.clocks == 1000000 and child.code ~= 1 then
+      if fatal and plan.clocks == ENDLESS and child.code ~= 1 and not child.hung then
         self:fail("missed", "rank %d ended with %s though rank %d was lost", rank, tostring(child.code), fatal.rank)
       end
     elseif child.code == 0 then -- it had finished when it was stopped
@@ -345,7 +418,7 @@ function trial_methods:run_ranks()
       watched[#watched + 1] = b
     end
     self:strike(b)
-    if b.at and not b.known and not (b.lasts and self.plan.loss ~= "pause") then self:note(b) end
+    if b.at and not b.lasts then self:note(b) end
   end
   self:await_end()
   self:judge()
@@ -458,13 +531,14 @@ function trial_methods:run_launched()
   self:await_end()
   local launcher = self.launcher
   judge_text(self, launcher, false)
+  if launcher.hung then return end
   if launcher.code ~= 0 then
     self:fail("error", "the launcher ended with %s: %s", tostring(launcher.code), launcher.errors)
     return
   end
   for rank = 0, self.plan.processes - 1 do
     local text = launcher.output:match(("%%[%d%%] sums ([%%d ]+)"):format(rank))
-    local wrong = text and chaos.judge_sums(self.plan, numbers(text), {}) or not text and "no sums"
+    local wrong = text and chaos.judge_sums(self.plan, chaos.numbers(text), {}) or not text and "no sums"
     if wrong then self:fail("wrong", "rank %d: %s", rank, wrong) end
   end
 end

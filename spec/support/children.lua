@@ -88,12 +88,13 @@ end
 
 --- Waits until one of them has said something or ended, but for `seconds` at most.
 function children.poll(list, seconds)
-  local fds, owners = ffi.new("epact_spec_pollfd[?]", 2 * #list + 1), {}
+  local fds, owners, known = ffi.new("epact_spec_pollfd[?]", 2 * #list + 1), {}, {}
   for _, child in ipairs(list) do
-    for stream, fd in pairs(child.fd) do
+    for stream, fd in pairs(known[child] and {} or child.fd) do
       fds[#owners].fd, fds[#owners].events = fd, POLLIN
       owners[#owners + 1] = { child, stream }
     end
+    known[child] = true -- one may be in the list twice
   end
   C.poll(fds, #owners, math.ceil(seconds * 1000))
   for i, owner in ipairs(owners) do
