@@ -336,14 +336,17 @@ int epact_client_resend(epact_client *client)
 {
   for (int s = 0; s < client->shards; s++) {
     epact_link *link = &client->link[s];
-    for (int i = link->kept; i < link->batches; i++) {
+    /* The oldest: the shard may have all that follow staged, and when not they come one after the other. Whoever is
+     * only slow is not sent everything once more. */
+    if (link->kept < link->batches) {
+      const epact_unacknowledged *oldest = &link->batch[link->kept];
       epact_message again = { .kind = EPACT_M_BATCH,
-                              .clock = link->batch[i].clock,
-                              .final = link->batch[i].final,
-                              .sections = link->batch[i].batch->sections,
-                              .section = link->batch[i].batch->section,
+                              .clock = oldest->clock,
+                              .final = oldest->final,
+                              .sections = oldest->batch->sections,
+                              .section = oldest->batch->section,
                               .text = "",
-                              .batch = s == client->local ? NULL : link->batch[i].batch };
+                              .batch = s == client->local ? NULL : oldest->batch };
       emit(client, &again, s);
     }
     if (link->waiting) {

@@ -94,8 +94,8 @@ int epact_net_connect(epact_net *net, int rank)
 static int prepare(epact_net *net, const epact_process_options *options)
 {
   net->joins = options->join != 0;
-  net->capacity = options->size + (options->elastic || options->join ? MOST_JOINS + 1 : 0);
-  net->rank = options->join ? net->capacity - 1 : options->rank; /* until it is told */
+  net->capacity = options->size + (options->elastic || options->join ? MOST_JOINS : 0) + 1; /* the last is nobody's */
+  net->rank = options->join ? net->capacity - 1 : options->rank;                            /* until it is told */
   net->size = options->size;
   net->servers = options->servers > 0 ? options->servers : options->size;
   net->job = options->job;
@@ -284,6 +284,7 @@ void epact_net_close(epact_net *net)
     (void)written; /* the thread looks up twice a heartbeat in any case */
     pthread_join(net->thread, NULL);
   }
+  epact_liveness_rest(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
   for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
     bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);

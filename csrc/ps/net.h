@@ -85,7 +85,12 @@ struct epact_net {
   /* signs of life: net_liveness.c */
   struct epact_peer *peer; /* by rank */
   double lease, heartbeat; /* seconds */
-  double ticked, beaten;   /* when the last tick was, and the last heartbeat */
+  double ticked;           /* when the last tick was */
+  pthread_t heart;
+  bool beats; /* the thread of heartbeats runs */
+  bool rests; /* it is to end; under rest_lock */
+  pthread_mutex_t rest_lock;
+  pthread_cond_t rest;
 };
 typedef struct epact_peer epact_peer;
 
@@ -178,16 +183,19 @@ int epact_net_register(epact_net *net, int32_t *workers, double end);
 
 /* net_liveness.c */
 struct epact_peer {
-  double heard;   /* when its last frame came */
-  double cut;     /* when its connection closed; 0 while it is open */
+  double heard; /* when its last frame came */
+  double cut;   /* when its connection closed; 0 while it is open */
+  atomic_bool is_cut;
   double unclear; /* since when handshakes with it break off; 0: they do not */
   double fenced;  /* when it was told last that it was given up, or rank 0 that it seems lost */
   char *reason;   /* why it was given up; NULL: it was not */
   bool *settled;  /* by own worker: its shard has told that the last batch is applied; NULL: none yet */
   int32_t settled_count;
 };
-/** Begins to watch the other processes. lease <= 0: the default. */
+/** Begins to watch the other processes, and to tell them that this one is there. lease <= 0: the default. */
 int epact_liveness_open(epact_net *net, double lease);
+/** Ends the heartbeats, before the sockets are closed. */
+void epact_liveness_rest(epact_net *net);
 void epact_liveness_close(epact_net *net);
 /** A frame of `rank` has come. */
 void epact_liveness_heard(epact_net *net, int rank);

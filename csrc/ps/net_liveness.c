@@ -1,8 +1,9 @@
-/* Signs of life. Every process tells every other at least once a heartbeat that it is there. One that was
- * not heard for a lease, or whose connection stays closed, is lost: as long as it is needed, that is
- * an error which names it. Everything here runs on the net's thread. */
+/* Signs of life. Every process tells every other at least once a heartbeat that it is there, from a thread of its own:
+ * the net's may be busy with a large batch. One that was not heard for a lease, or whose connection stays closed, is
+ * lost: as long as it is needed, that is an error which names it. All but the heartbeats runs on the net's thread. */
 #include "net.h"
 
+#include "../base/fault.h"
 #include "../base/internal.h"
 
 #include <inttypes.h>
@@ -15,15 +16,55 @@
 #define TICK_SECONDS 0.002    /* between two looks at all processes, however many frames come */
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
+static void *beat(void *argument)
+{
+  epact_net *net = argument;
+  pthread_mutex_lock(&net->rest_lock);
+  while (!net->rests) {
+    struct timespec deadline = epact_deadline_after(net->heartbeat);
+    if (pthread_cond_timedwait(&net->rest, &net->rest_lock, &deadline) == 0) continue;
+    for (int rank = 0; rank < net->size; rank++) {
+      epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
+      if (rank == net->rank || net->gone[rank]) continue;
+      if (!net->peer[rank].is_cut) epact_net_send(net, rank, &sign); /* else it would only be waited for in the end */
+    }
+  }
+  pthread_mutex_unlock(&net->rest_lock);
+  return NULL;
+}
+
+static int start_heart(epact_net *net)
+{
+  pthread_mutex_init(&net->rest_lock, NULL);
+  epact_condition_init(&net->rest);
+  int error = epact_thread_create(&net->heart, beat, net);
+  if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start the thread of heartbeats: %s", strerror(error));
+  net->beats = true;
+  return EPACT_OK;
+}
+
+void epact_liveness_rest(epact_net *net)
+{
+  if (!net->beats) return;
+  pthread_mutex_lock(&net->rest_lock);
+  net->rests = true;
+  pthread_cond_signal(&net->rest);
+  pthread_mutex_unlock(&net->rest_lock);
+  pthread_join(net->heart, NULL);
+  pthread_mutex_destroy(&net->rest_lock);
+  pthread_cond_destroy(&net->rest);
+  net->beats = false;
+}
+
 int epact_liveness_open(epact_net *net, double lease)
 {
   net->lease = lease > 0 ? lease : DEFAULT_LEASE;
   net->heartbeat = net->lease < 4 ? net->lease / 4 : 1;
-  net->ticked = net->beaten = epact_now();
+  net->ticked = epact_now();
   net->peer = epact_calloc((size_t)net->capacity, sizeof *net->peer);
   if (!net->peer) return EPACT_E_NOMEM;
   for (int rank = 0; rank < net->size; rank++) net->peer[rank].heard = net->ticked;
-  return EPACT_OK;
+  return start_heart(net);
 }
 
 void epact_liveness_close(epact_net *net)
@@ -69,6 +110,7 @@ static int take_events(epact_net *net, int rank, double now)
   while (!code && epact_net_event(net->monitor[rank], &number, &value)) {
     if (number == ZMQ_EVENT_CONNECTED) peer->cut = 0;
     if (number == ZMQ_EVENT_DISCONNECTED && !(peer->cut > 0)) peer->cut = now;
+    peer->is_cut = peer->cut > 0;
     /* Who has closed for good, and whose port another may use by now, is lost and not unkind. */
     if (!(peer->cut > 0)) code = epact_security_event(net, rank, number, value, &peer->unclear);
   }
@@ -131,8 +173,6 @@ long epact_liveness_tick(epact_net *net)
   }
   net->ticked = now;
   epact_refusals_tick(&net->refusals, false);
-  bool beat = now - net->beaten >= net->heartbeat;
-  if (beat) net->beaten = now;
   for (int rank = 0; rank < net->size; rank++) {
     epact_peer *peer = &net->peer[rank];
     if (!net->monitor[rank] || net->gone[rank]) continue;
@@ -140,10 +180,6 @@ long epact_liveness_tick(epact_net *net)
       char reason[512];
       snprintf(reason, sizeof reason, "%s [E_AUTH]", epact_error_message());
       epact_process_stop(net->process, reason);
-    }
-    if (beat && !(peer->cut > 0)) { /* what nobody takes would only be waited for in the end */
-      epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
-      epact_net_send(net, rank, &sign); /* who cannot be sent to is found lost soon enough */
     }
     bool silent = now - peer->heard > net->lease;
     if ((silent || is_closed(peer, now)) && !epact_process_stopped(net->process)) report_loss(net, rank, now);

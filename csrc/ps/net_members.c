@@ -128,6 +128,22 @@ static int first_slot_of(const epact_process *process, int rank)
   return slot;
 }
 
+/* Tells a process that asks to join why it may not, once: by the connection of a rank that nobody has. */
+static void decline(epact_net *net, const epact_entry *entry, const char *reason)
+{
+  int spare = net->capacity - 1;
+  epact_message stop = { .kind = EPACT_M_STOP, .shard = spare, .slot = -1, .text = reason };
+  if (net->number[spare] == entry->number) return;
+  epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a process that wants to join: %s", reason);
+  pthread_mutex_lock(&net->send_lock);
+  if (net->monitor[spare]) zmq_close(net->monitor[spare]);
+  if (net->dealer[spare]) zmq_close(net->dealer[spare]);
+  net->monitor[spare] = net->dealer[spare] = NULL;
+  pthread_mutex_unlock(&net->send_lock);
+  epact_entry_keep(net, spare, entry);
+  if (!epact_net_connect(net, spare)) epact_net_send(net, spare, &stop);
+}
+
 int epact_members_join(epact_net *net, const epact_letter *letter)
 {
   epact_process *process = net->process;
@@ -146,8 +162,7 @@ int epact_members_join(epact_net *net, const epact_letter *letter)
   }
   int rank = net->size;
   if (!process->elastic || rank >= net->capacity - 1 || process->slots + m->slot > EPACT_MAX_SLOTS) {
-    epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a process that wants to join: %s",
-                 process->elastic ? "there is no room" : "the job is not elastic");
+    decline(net, &entry, process->elastic ? "there is no room for one more process" : "the job is not elastic");
     return EPACT_OK;
   }
   int first = process->slots, code = add_peer(net, rank, &entry);
@@ -161,7 +176,7 @@ static int take_admit(epact_net *net, const epact_message *m)
   epact_entry entry;
   int used;
   if (m->sender != 0 || m->cursor < net->process->size || m->cursor > net->size || m->cursor >= net->capacity - 1 ||
-      m->request < 1 || m->request > EPACT_MAX_SLOTS || !epact_entry_read(net, m->text, &entry, &used)) {
+      m->slot < 0 || m->request < 1 || m->request > EPACT_MAX_SLOTS || !epact_entry_read(net, m->text, &entry, &used)) {
     epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a process that joins, as rank %d says", m->sender);
     return EPACT_OK;
   }

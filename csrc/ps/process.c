@@ -301,6 +301,10 @@ static int check_options(const epact_process_options *o)
   if (o->deterministic && (o->go_on || o->elastic || o->join)) {
     return epact_fail(EPACT_E_MISUSE, "the workers of a deterministic job neither come nor go");
   }
+  if (o->journal && o->elastic)
+    return epact_fail(EPACT_E_MISUSE,
+                      "a job with a journal is not elastic: what a process that joins has published may "
+                      "be in one shard's journal only");
   if (o->journal && o->servers && o->servers < o->size) {
     return epact_fail(EPACT_E_MISUSE, "a journal needs a shard in every process");
   }

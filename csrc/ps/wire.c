@@ -239,7 +239,7 @@ static int unpack_header(const char *header, size_t length, uint64_t job, int64_
   if (unpacking == MSGPACK_UNPACK_NOMEM_ERROR) return epact_fail_memory("a frame's header", length);
   if (!good) return epact_fail(EPACT_E_PROTO, "a frame's header is malformed");
   if (frame_job != job) {
-    return epact_fail(EPACT_E_JOB, "a frame of job %016" PRIx64 " came to job %016" PRIx64, frame_job, job);
+    return epact_fail(EPACT_E_JOB, "a frame of job %016" PRIx64 " came to another", frame_job);
   }
   return EPACT_OK;
 }

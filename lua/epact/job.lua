@@ -62,11 +62,10 @@ local function security(where, o, place)
 end
 
 local function open_process(where, o, place)
-  count = count + 1
   local keys, insecure = security(where, o, place)
   local number = C.epact_crc32c(cluster.restart(), place.root or "", #(place.root or ""))
   local raw = ffi.new("epact_process_options", { rank = place.rank, size = place.size, workers = o.workers,
-    deterministic = o.deterministic and 1 or 0, job = number * 2 ^ 16 + count % 2 ^ 16, timeout = o.timeout,
+    deterministic = o.deterministic and 1 or 0, job = number * 2 ^ 16 + (count + 1) % 2 ^ 16, timeout = o.timeout,
     lease = o.lease, root = place.root, interrupted = C.epact_signals_pending, address = o.address or place.address,
     keys = keys, insecure = insecure and 1 or 0, servers = o.servers or 0, go_on = o.on_loss == "continue" and 1 or 0,
     elastic = o.elastic and 1 or 0, join = place.join and 1 or 0 })

@@ -111,6 +111,7 @@ local function commands_of(job, attempt)
     for _, name in ipairs { "EPACT_RANK", "EPACT_SIZE", "EPACT_ROOT", "EPACT_RESTART", "EPACT_WORKERS" } do
       if own[name] then program[#program + 1] = name .. "=" .. own[name] end
     end
+    program[#program + 1] = "EPACT_JOIN=" -- of the launcher's own shell, perhaps
     program[#program + 1] = "luajit"
     for _, word in ipairs(job.script) do program[#program + 1] = word end
     local command = remote and remote_words(job.ssh, host, here, program) or
