@@ -28,10 +28,18 @@ describe("the place of a process", function()
   it("needs no root where all ranks are on this machine: one per job", function()
     local one = place { OMPI_COMM_WORLD_RANK = "2", OMPI_COMM_WORLD_SIZE = "5", OMPI_COMM_WORLD_LOCAL_SIZE = "5",
       PMIX_NAMESPACE = "a/b:1" }
-    assert.equal("ipc:///tmp/epact-job-a_b_1", one.root)
+    assert.matches("^ipc:///tmp/epact%-%d+/a_b_1$", one.root)
     local step = { SLURM_PROCID = "1", SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_TASKS_PER_NODE = "2", SLURM_JOB_ID = "77",
-      SLURM_STEP_ID = "3", TMPDIR = "/scratch", USER = "me" }
-    assert.equal("ipc:///scratch/epact-me-77.3", place(step).root)
+      SLURM_STEP_ID = "3", TMPDIR = os.tmpname() }
+    os.remove(step.TMPDIR)
+    assert(os.execute("mkdir " .. step.TMPDIR) == 0)
+    local root = place(step).root
+    local folder = root:match "^ipc://(.*/epact%-%d+)/77%.3$"
+    assert.equal(step.TMPDIR, folder:match "^(.*)/")
+    assert(os.execute("chmod 755 " .. folder) == 0)
+    assert.has_error(function() place(step) end, folder .. " must be a folder of this user that is closed to others "
+      .. "(mode 0700) [E_AUTH]")
+    os.execute("rm -r " .. step.TMPDIR)
   end)
 
   it("finds the root of a Slurm step on several machines: its first host, and a port from the numbers", function()

@@ -92,6 +92,9 @@ EPACT_API double epact_thread_cpu(void);
 EPACT_API double epact_peak_memory(void);
 /** Whether a file descriptor (2: stderr) is a terminal. */
 EPACT_API int epact_is_terminal(int descriptor);
+/** "PARENT/epact-UID" into path: a folder that this user alone can look into, made when it is missing. E_AUTH when it
+ * is somebody else's, or open to others. */
+EPACT_API int epact_private_folder(const char *parent, char *path, size_t bytes);
 /** Cores this process may run on. */
 EPACT_API int epact_cores(void);
 

@@ -1,8 +1,12 @@
 /* What the machine tells: time, cores, memory. */
 #include "internal.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +47,18 @@ double epact_peak_memory(void)
 int epact_is_terminal(int descriptor)
 {
   return isatty(descriptor) == 1;
+}
+
+int epact_private_folder(const char *parent, char *path, size_t bytes)
+{
+  struct stat status;
+  if (snprintf(path, bytes, "%s/epact-%u", parent, (unsigned)geteuid()) >= (int)bytes)
+    return epact_fail(EPACT_E_LIMIT, "the name of the folder %s is too long", parent);
+  if (mkdir(path, 0700) && errno != EEXIST)
+    return epact_fail(EPACT_E_SYSTEM, "cannot make the folder %s: %s", path, strerror(errno));
+  if (lstat(path, &status)) return epact_fail(EPACT_E_SYSTEM, "cannot look at %s: %s", path, strerror(errno));
+  if (S_ISDIR(status.st_mode) && status.st_uid == geteuid() && !(status.st_mode & 077)) return EPACT_OK;
+  return epact_fail(EPACT_E_AUTH, "%s must be a folder of this user that is closed to others (mode 0700)", path);
 }
 
 int epact_cores(void)

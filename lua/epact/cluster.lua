@@ -9,6 +9,7 @@
 -- EPACT_KEYS, EPACT_INSECURE and EPACT_ADDRESS are the options `keys`, `insecure` and `address` of `epact.run`.
 -- @module epact.cluster
 
+local ffi = require "ffi"
 local core = require "epact.core"
 local hosts = require "epact.hosts"
 
@@ -57,6 +58,13 @@ local launchers = {
   { name = "Slurm", rank = "SLURM_PROCID", size = slurm_size, here = slurm_here, job = slurm_job, root = slurm_root },
 }
 
+--- The folder for sockets of this user's jobs, which others cannot look into.
+function cluster.folder(getenv)
+  local path = ffi.new("char[?]", 4096)
+  core.check(core.C.epact_private_folder((getenv or os.getenv) "TMPDIR" or "/tmp", path, 4096))
+  return ffi.string(path)
+end
+
 -- An address that only ranks of this job on this machine know, when all of them are here.
 local function local_root(getenv, launcher, size)
   local here = launcher.here and tonumber((getenv(launcher.here) or ""):match "^%d+$")
@@ -65,7 +73,7 @@ local function local_root(getenv, launcher, size)
   for _, name in ipairs(launcher.job) do names[#names + 1] = getenv(name) end
   if #names == 0 then return nil end
   local id = table.concat(names, "."):gsub("[^%w.-]", "_")
-  return ("ipc://%s/epact-%s-%s"):format(getenv "TMPDIR" or "/tmp", getenv "USER" or "job", id)
+  return ("ipc://%s/%s"):format(cluster.folder(getenv), id)
 end
 
 local function word(getenv, name)

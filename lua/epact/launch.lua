@@ -3,6 +3,7 @@
 -- @module epact.launch
 
 local ffi = require "ffi"
+local cluster = require "epact.cluster"
 local core = require "epact.core"
 local hosts = require "epact.hosts"
 local C = core.C
@@ -209,7 +210,7 @@ function launch.plan(o)
   end
   for rank = 0, o["local"] - 1 do job.places[rank + 1] = "localhost" end
   job.root = o.port and ("tcp://127.0.0.1:%d"):format(o.port) or
-    ("ipc://%s/epact-%d-%d"):format(os.getenv "TMPDIR" or "/tmp", os.time(), tonumber(C.epact_process_id()))
+    ("ipc://%s/%d-%d"):format(cluster.folder(), os.time(), tonumber(C.epact_process_id()))
   return job
 end
 
