@@ -26,6 +26,9 @@ local o = epact.command.read {
   { "seed", "integer", 1, "of the random numbers" },
   { "words", "count", 10, "words shown of a topic" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },
+  { "snapshot", "string", "", "directory for snapshots, from which --resume goes on" },
+  { "snapshot-every", "count", 100, "clocks between two snapshots" },
+  { "resume", "flag", false, "go on from the last snapshot, if there is one" },
   { "stats", "flag", false, "print what each table counted" },
   { "out", "string", "", "directory for the model: topics.tsv, counts.tsv, documents.N.tsv" },
 }
@@ -39,7 +42,8 @@ end
 
 local function train(corpus, vocabulary)
   return epact.run({ workers = o.workers, staleness = o.deterministic and 0 or o.staleness, seed = o.seed,
-    deterministic = o.deterministic }, function(w)
+    deterministic = o.deterministic, resume = o.resume and "if any",
+    snapshot = o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil }, function(w)
     local line = w.id == 0 and progress.new(o.sweeps)
     local model = lda.train(w, corpus, {
       topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, blocks = o.blocks,
@@ -71,6 +75,7 @@ local function show(result, report)
 end
 
 epact.command.main(function()
+  if o.resume and o.snapshot == "" then error("--resume needs --snapshot DIR", 0) end
   local corpus, vocabulary = load()
   print(("%d documents, %d words, %s tokens; %d topics, %d workers, staleness %s"):format(corpus.documents,
     corpus.words, progress.amount(tonumber(corpus.tokens)), o.topics, o.workers, tostring(o.staleness)))

@@ -23,11 +23,15 @@ local o = epact.command.read {
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "seed", "integer", 1, "of the random numbers" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },
+  { "snapshot", "string", "", "directory for snapshots, from which --resume goes on" },
+  { "snapshot-every", "count", 100, "clocks between two snapshots" },
+  { "resume", "flag", false, "go on from the last snapshot, if there is one" },
   { "stats", "flag", false, "print what each table counted" },
   { "out", "string", "", "directory for the model: items.tsv, users.N.tsv" },
 }
 
 epact.command.main(function()
+  if o.resume and o.snapshot == "" then error("--resume needs --snapshot DIR", 0) end
   local ratings = epact.data.ratings(o.data)
   if o.test == "" then
     local beside = o.data:gsub("%.tr%.", ".te.")
@@ -51,8 +55,9 @@ epact.command.main(function()
     return math.sqrt(squares / of.count)
   end
 
-  local function train(factors, out)
-    return epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed, deterministic = o.deterministic },
+  local function train(factors, out, snapshot)
+    return epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed, deterministic = o.deterministic,
+      resume = snapshot and o.resume and "if any", snapshot = snapshot },
       function(w)
         local line = w.id == 0 and progress.new(o.epochs)
         local model = mf.train(w, ratings, {
@@ -70,7 +75,8 @@ epact.command.main(function()
       end)
   end
 
-  local result, report = train(o.factors, o.out)
+  local result, report = train(o.factors, o.out,
+    o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil)
   local biases = train(0, "")
   if not result then return end -- worker 0 is in another process
   if result.failure then io.stderr:write(result.failure, "; the last good model is kept\n") end

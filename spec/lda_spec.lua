@@ -140,6 +140,74 @@ describe("LDA", function()
     end
   end)
 
+  -- Trains with snapshots in `folder`; ends in an error at clock `stop`. All there is to know of the model, or nil.
+  local function train_with_snapshots(folder, given, stop)
+    local run = { workers = given.workers, seed = 5, deterministic = given.workers > 1, resume = "if any",
+      snapshot = { every = given.every, dir = folder, durability = given.durability } }
+    local ok, result = pcall(epact.run, run, function(w)
+      local clock, barrier = w.clock, w.barrier
+      local function stopping(step)
+        return function(self)
+          step(self)
+          if self:now() == stop then error "stopped" end
+        end
+      end
+      w.clock, w.barrier = stopping(clock), stopping(barrier)
+      local model = lda.train(w, corpus, { topics = 4, sweeps = 4, blocks = 5, every = 2, start = given.start })
+      model.sampler:check()
+      local bits = { model.sampler:state() }
+      for _, now in ipairs(model.history) do bits[#bits + 1] = ("%.17g"):format(now.likelihood) end
+      return table.concat(bits, " ")
+    end)
+    if not ok then assert.matches("stopped", result) end
+    return ok and result or nil
+  end
+
+  for _, given in ipairs {
+    { workers = 1, every = 3, durability = "snapshot", start = "random" },
+    { workers = 3, every = 4, durability = "snapshot", start = "sequential" },
+    { workers = 3, every = 7, durability = "journal", start = "random" },
+  } do
+    it(("%d workers, %s: stopped and resumed has the bits of an undisturbed run"):format(given.workers,
+      given.durability), function()
+      local folder = os.tmpname()
+      os.remove(folder)
+      local calm = train_with_snapshots(folder .. ".calm", given)
+      assert.is_true(#calm > 100)
+      local last = given.start == "random" and 29 or 99
+      for stop = 2, last, given.durability == "journal" and 1 or 6 do
+        assert.is_nil(train_with_snapshots(folder, given, stop))
+      end
+      assert.is_true(calm == train_with_snapshots(folder, given))
+      os.execute("rm -rf " .. folder .. " " .. folder .. ".calm")
+    end)
+  end
+
+  it("not deterministic, goes on with every token", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    for resume = 0, 1 do
+      local ok, total = pcall(epact.run, { workers = 3, staleness = 2, resume = resume == 1,
+        snapshot = { every = 3, dir = folder } }, function(w)
+        if resume == 0 then
+          local clock = w.clock
+          w.clock = function(self)
+            clock(self)
+            if self:now() == 20 then error "stopped" end
+          end
+        end
+        local model = lda.train(w, corpus, { topics = 4, sweeps = 5, blocks = 5, every = 2 })
+        model.sampler:check()
+        local sum = 0
+        for topic = 0, 3 do sum = sum + model.sampler:total(topic) end
+        return sum
+      end)
+      assert.equal(resume == 1, ok, total)
+      if ok then assert.equal(tokens, total) end
+    end
+    os.execute("rm -rf " .. folder)
+  end)
+
   it("of another seed is another chain, of the same seed the same", function()
     local function chain(seed)
       local history = train({ workers = 2, deterministic = true }, { seed = seed, sweeps = 3, every = 1 })[0][1].history

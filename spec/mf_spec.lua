@@ -117,6 +117,45 @@ describe("matrix factorisation over the parameter server", function()
     assert.error_matches(function() mf.load(directory) end, "%[E_IO%]")
   end)
 
+  -- Trains with snapshots in `folder`; ends in an error at clock `stop`. Users' rows and errors, or nil.
+  local function train_with_snapshots(folder, workers, durability, stop)
+    local run = { workers = workers, seed = 5, deterministic = workers > 1, resume = "if any",
+      snapshot = { every = 4, dir = folder, durability = durability } }
+    local ok, result, report = pcall(epact.run, run, function(w)
+      local clock, barrier = w.clock, w.barrier
+      local function stopping(step)
+        return function(self)
+          step(self)
+          if self:now() == stop then error "stopped" end
+        end
+      end
+      w.clock, w.barrier = stopping(clock), stopping(barrier)
+      local model = mf.train(w, senate, { factors = 3, epochs = 4, clocks = 5, step = 0.03, test = senate_test })
+      local bits = { model.factors:state().user }
+      for _, now in ipairs(model.history) do bits[#bits + 1] = ("%.17g %.17g"):format(now.train, now.test) end
+      return table.concat(bits, " ")
+    end)
+    if not ok then assert.matches("stopped", result) end
+    if not ok then return nil end
+    local all = {}
+    for i = 0, workers - 1 do all[i] = report.results[i][1] end
+    return table.concat(all, " ", 0, workers - 1)
+  end
+
+  for workers, durability in pairs { "snapshot", nil, "journal" } do
+    it(("stopped and resumed has the bits of an undisturbed run: %d, %s"):format(workers, durability), function()
+      local folder = os.tmpname()
+      os.remove(folder)
+      local calm = train_with_snapshots(folder .. ".calm", workers, durability)
+      assert.is_true(#calm > 1000)
+      for stop = 2, 28, durability == "journal" and 1 or 6 do
+        assert.is_nil(train_with_snapshots(folder, workers, durability, stop))
+      end
+      assert.is_true(calm == train_with_snapshots(folder, workers, durability))
+      os.execute("rm -rf " .. folder .. " " .. folder .. ".calm")
+    end)
+  end
+
   it("trains with more workers than users", function()
     local ratings = data.new("ratings", 2, 3, 6)
     for t = 0, 5 do ratings.user[t], ratings.item[t], ratings.value[t] = t % 2, t % 3, t end

@@ -37,6 +37,7 @@ void epact_binder_close(epact_binder *b)
     free(early);
   }
   epact_records_free(&b->log);
+  epact_records_free(&b->spare);
   for (int i = 0; b->last && i < b->workers; i++) free(b->last[i].data);
   free(b->passed);
   free(b->keeps);
@@ -197,6 +198,8 @@ int epact_binder_cut(epact_binder *b, const epact_shard *shard)
   epact_assembly *a = assembly_of(b, shard->minimum);
   if (!a) return EPACT_E_NOMEM;
   a->cut = true;
+  a->tables = b->spare;
+  b->spare = (epact_records){ NULL, 0, 0, 0 };
   a->failed = epact_part_begin(&a->tables, shard, shard->minimum, b->run) != 0;
   b->cut = shard->minimum + b->every;
   if (b->journal) {
@@ -208,6 +211,13 @@ int epact_binder_cut(epact_binder *b, const epact_shard *shard)
   }
   hand_over(b);
   return code;
+}
+
+void epact_binder_reuse(epact_binder *b, epact_records *written)
+{
+  if (b->spare.data) return;
+  b->spare = (epact_records){ written->data, 0, written->capacity, 0 };
+  *written = (epact_records){ NULL, 0, 0, 0 };
 }
 
 int epact_binder_pass(epact_binder *b, int local, int64_t clock, const void *state, size_t bytes)

@@ -40,6 +40,7 @@ typedef struct {
   int64_t begins;
   bool started; /* there is a file for the log */
   epact_assembly *assemblies;
+  epact_records spare; /* the memory of a part that was written, for the next: new pages cost more than the copy */
   epact_early_state *early;
   int64_t cut;            /* the next one */
   int64_t *passed;        /* by local worker: it has come as far, its states up to there are here */
@@ -60,6 +61,8 @@ void epact_binder_start(epact_binder *binder);
 /** The shard is at a cut. A failure of the snapshot is told to rank 0 with an empty part; the code is one of the
  * run. */
 int epact_binder_cut(epact_binder *binder, const epact_shard *shard);
+/** Takes over the memory of a part that was written, if there is none yet. */
+void epact_binder_reuse(epact_binder *binder, epact_records *written);
 /** The worker has passed `clock`, with its state where it keeps one. */
 int epact_binder_pass(epact_binder *binder, int local, int64_t clock, const void *state, size_t bytes);
 /** The worker has finished, with its last state where it keeps one: its clock is `clock` now. */

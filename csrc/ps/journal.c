@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_SHARDS 65536
+
 /* ---- reading in ---- */
 
 static int add_entry(epact_journal *journal, epact_journal_entry entry)
@@ -53,32 +55,48 @@ static int take_over(epact_journal *journal, char *data, size_t bytes)
   return EPACT_OK;
 }
 
-/* Every file begins with a mark that tells the life. A later one makes those before it void. */
-static bool is_of_earlier_life(epact_journal *journal, const char *data, size_t bytes)
+/* The files of a later life make those before it void. */
+static int begin_life(epact_journal *journal, const epact_message *mark)
 {
-  uint32_t life = 0;
-  int32_t shards = 0;
-  epact_record_reader reader = epact_record_reader_of(data, bytes, journal->run);
-  const epact_message *m = &reader.decoded.message;
-  bool readable = epact_record_next(&reader) == 1;
-  if (readable && m->kind == EPACT_M_SYNCED) {
-    life = m->incarnation;
-    shards = (int32_t)(m->request & INT32_MAX);
-  }
-  epact_record_reader_close(&reader);
-  if (!readable || life <= journal->life) return readable && life < journal->life;
+  bool same = journal->shards == (int32_t)mark->request && journal->slots == mark->slot;
+  if (journal->shards && mark->incarnation == journal->life)
+    return same ? EPACT_OK : epact_fail(EPACT_E_CORRUPT, "it is of another number of processes or workers");
   for (int f = 0; f < journal->files - 1; f++) journal->bytes[f] = 0;
   journal->entries = 0;
-  journal->life = life;
-  journal->shards = shards;
-  return false;
+  journal->life = mark->incarnation;
+  journal->shards = (int32_t)mark->request;
+  journal->slots = mark->slot;
+  return EPACT_OK;
 }
 
-int epact_journal_add(epact_journal *journal, char *data, size_t bytes, size_t *whole)
+/* Every file begins with a mark that says whose it is. *old: of a life before that of the files read so far. */
+static int take_first_mark(epact_journal *journal, const char *data, size_t bytes, int64_t clock, int rank, bool *old)
 {
+  epact_record_reader reader = epact_record_reader_of(data, bytes, journal->run);
+  const epact_message *m = &reader.decoded.message;
+  int code = EPACT_OK;
+  *old = false;
+  if (epact_record_next(&reader) == 1) { /* else there is nothing in it, or damage, which is looked at later */
+    *old = journal->shards && m->kind == EPACT_M_SYNCED && m->incarnation < journal->life;
+    if (m->kind != EPACT_M_SYNCED || m->clock != clock || m->shard != rank || m->slot < 1 ||
+        m->slot > EPACT_MAX_SLOTS || m->request < 1 || m->request > MOST_SHARDS) {
+      code =
+          epact_fail(EPACT_E_CORRUPT, "it does not begin as the journal of rank %d from clock %" PRId64, rank, clock);
+    } else if (!*old)
+      code = begin_life(journal, m);
+  }
+  epact_record_reader_close(&reader);
+  return code;
+}
+
+int epact_journal_add(epact_journal *journal, char *data, size_t bytes, int64_t clock, int rank, size_t *whole)
+{
+  bool old;
   int code = take_over(journal, data, bytes), next;
+  *whole = 0;
+  if (!code) code = take_first_mark(journal, data, bytes, clock, rank, &old);
   if (code) return code;
-  if (is_of_earlier_life(journal, data, bytes)) {
+  if (old) {
     *whole = bytes;
     journal->bytes[journal->files - 1] = 0;
     return EPACT_OK;
@@ -126,8 +144,9 @@ static void sort_entries(epact_journal *journal)
 
 /* Every slot sends its batches in the order of clocks, to every shard. last[slot]: the batches tagged < last are in
  * the journals of all shards; EPACT_FOREVER where they end with the slot's final one. Returns the least of them. */
-static int64_t last_batches(const epact_journal *journal, int shards, int slots, int64_t from, int64_t *last)
+static int64_t last_batches(const epact_journal *journal, int64_t from, int64_t *last)
 {
+  int slots = journal->slots;
   int64_t least = EPACT_FOREVER, most = from;
   for (int slot = 0; slot < slots; slot++) {
     last[slot] = journal->finished && journal->finished[slot] ? EPACT_FOREVER : from;
@@ -138,7 +157,7 @@ static int64_t last_batches(const epact_journal *journal, int shards, int slots,
     for (next = i; next < journal->entries && journal->entry[next].clock == e->clock &&
                    journal->entry[next].slot == e->slot && journal->entry[next].state == e->state;)
       next++, found++;
-    if (e->state || e->slot < 0 || e->slot >= slots || e->clock != last[e->slot] || found != shards) continue;
+    if (e->state || e->slot < 0 || e->slot >= slots || e->clock != last[e->slot] || found != journal->shards) continue;
     last[e->slot] = e->final ? EPACT_FOREVER : e->clock + 1;
     if (e->clock + 1 > most) most = e->clock + 1;
   }
@@ -152,27 +171,32 @@ static bool is_state_at(const epact_journal_entry *e, int64_t clock)
   return e->state && (e->final ? e->clock <= clock : e->clock == clock);
 }
 
-static bool has_states(const epact_journal *journal, int slots, int64_t clock, const bool *keeps, bool *seen)
+static bool has_states(const epact_journal *journal, int64_t clock, const bool *keeps, bool *seen)
 {
-  for (int slot = 0; slot < slots; slot++) seen[slot] = !keeps[slot];
+  for (int slot = 0; slot < journal->slots; slot++) seen[slot] = !keeps[slot];
   for (int64_t i = 0; i < journal->entries; i++) {
     const epact_journal_entry *e = &journal->entry[i];
-    if (is_state_at(e, clock) && e->slot >= 0 && e->slot < slots) seen[e->slot] = true;
+    if (is_state_at(e, clock) && e->slot >= 0 && e->slot < journal->slots) seen[e->slot] = true;
   }
-  for (int slot = 0; slot < slots; slot++) {
+  for (int slot = 0; slot < journal->slots; slot++) {
     if (!seen[slot]) return false;
   }
   return true;
 }
 
-int64_t epact_journal_clock(epact_journal *journal, int shards, int slots, int64_t from, const bool *keeps)
+int64_t epact_journal_clock(epact_journal *journal, int64_t from, bool *keeps)
 {
-  int64_t *last = epact_calloc((size_t)slots, sizeof *last), clock = from;
-  bool *seen = epact_calloc((size_t)slots, sizeof *seen);
+  if (!journal->shards) return from;
+  int64_t *last = epact_calloc((size_t)journal->slots, sizeof *last), clock = from;
+  bool *seen = epact_calloc((size_t)journal->slots, sizeof *seen);
+  for (int64_t i = 0; i < journal->entries; i++) {
+    const epact_journal_entry *e = &journal->entry[i];
+    if (e->state && e->slot >= 0 && e->slot < journal->slots) keeps[e->slot] = true;
+  }
   if (last && seen) {
     sort_entries(journal);
-    clock = last_batches(journal, shards, slots, from, last);
-    while (clock > from && !has_states(journal, slots, clock, keeps, seen)) clock--;
+    clock = last_batches(journal, from, last);
+    while (clock > from && !has_states(journal, clock, keeps, seen)) clock--;
   }
   free(last);
   free(seen);

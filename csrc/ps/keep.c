@@ -29,6 +29,7 @@ typedef struct task {
 struct epact_keep {
   epact_process *process;
   epact_disk *disk;
+  char folder[256]; /* as it was given, for messages */
   epact_recovery recovery;
   epact_keeper keeper; /* the thread's, once it runs */
   bool journal;
@@ -41,7 +42,7 @@ struct epact_keep {
   bool closing, busy;
   epact_binder binder;
   size_t log_writing; /* bytes of the journal that the thread has in hand */
-  int32_t parts;      /* waiting to be written, or being written */
+  int32_t parts;      /* being put together, waiting to be written, or being written */
   double settling;    /* since when rank 0 waits for the last parts; 0 not yet */
   _Atomic int64_t durable;
 };
@@ -59,10 +60,15 @@ static void enqueue(epact_keep *keep, task *given)
   }
   *t = *given;
   t->next = NULL;
-  keep->parts += !t->message.kind && t->piece.kind == EPACT_PIECE_PART;
   *keep->queue_end = t;
   keep->queue_end = &t->next;
   pthread_cond_broadcast(&keep->filled);
+}
+
+static void say_not_made(const epact_keep *keep, int64_t clock)
+{
+  fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, clock,
+          epact_error_message());
 }
 
 /* The lock is held. */
@@ -71,10 +77,8 @@ static void put(void *context, const epact_piece *piece)
   epact_keep *keep = context;
   task t = { .piece = *piece };
   if (piece->kind == EPACT_PIECE_JOURNAL) keep->log_writing += piece->records.bytes;
-  if (piece->kind == EPACT_PIECE_PART && !piece->records.bytes) {
-    fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, piece->clock,
-            epact_error_message());
-  }
+  if (piece->kind == EPACT_PIECE_PART && !piece->records.bytes) say_not_made(keep, piece->clock);
+  if (piece->kind == EPACT_PIECE_PART && !keep->process->serves) keep->parts++; /* else its cut was counted */
   enqueue(keep, &t);
 }
 
@@ -83,8 +87,17 @@ static void put(void *context, const epact_piece *piece)
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard)
 {
   pthread_mutex_lock(&keep->lock);
+  keep->parts++;
   if (epact_binder_cut(&keep->binder, shard)) epact_process_stop(keep->process, epact_error_message());
   pthread_mutex_unlock(&keep->lock);
+}
+
+bool epact_keep_has_room(epact_keep *keep)
+{
+  pthread_mutex_lock(&keep->lock);
+  bool room = keep->parts < PARTS_LIMIT;
+  pthread_mutex_unlock(&keep->lock);
+  return room;
 }
 
 void epact_keep_expect(epact_keep *keep, int local)
@@ -156,7 +169,9 @@ bool epact_keep_is_full(epact_keep *keep)
 static void emit(void *context, const epact_message *message)
 {
   epact_keep *keep = context;
+  bool over = atomic_load(&keep->process->minimum) == EPACT_FOREVER;
   if (message->shard != keep->keeper.rank) {
+    if (over && message->kind == EPACT_M_SAVED && message->final) return; /* rank 0 waits for parts only, or has left */
     if (epact_net_send(keep->process->net, message->shard, message))
       epact_process_stop(keep->process, epact_error_message());
     return;
@@ -183,6 +198,7 @@ void epact_keep_lose(epact_keep *keep, int rank)
 
 static int hear(epact_keep *keep, const epact_message *message)
 {
+  keep->keeper.ending = atomic_load(&keep->process->minimum) == EPACT_FOREVER;
   int code = epact_keeper_step(&keep->keeper, message);
   atomic_store(&keep->durable, keep->keeper.durable);
   if (code != EPACT_E_PROTO) return code;
@@ -190,20 +206,37 @@ static int hear(epact_keep *keep, const epact_message *message)
   return EPACT_OK;
 }
 
+/* Without its journal, or its first snapshot, a job would promise what it cannot hold. */
 static void run_task(epact_keep *keep, const task *t)
 {
   int64_t failures = keep->keeper.failures;
-  int code = t->message.kind ? hear(keep, &t->message) : epact_keeper_write(&keep->keeper, &t->piece);
-  if (!t->message.kind && t->piece.kind == EPACT_PIECE_PART && keep->keeper.failures > failures) {
-    fprintf(stderr, "epact: rank %d: no snapshot at clock %" PRId64 ": %s\n", keep->keeper.rank, t->piece.clock,
-            epact_error_message());
+  bool heard = t->message.kind, journal = !heard && t->piece.kind != EPACT_PIECE_PART;
+  int code = heard ? hear(keep, &t->message) : epact_keeper_write(&keep->keeper, &t->piece);
+  if (!code) {
+    bool said = !heard && !t->piece.records.bytes; /* when it could not be put together */
+    if (keep->keeper.failures > failures && !said) say_not_made(keep, heard ? t->message.clock : t->piece.clock);
+    return;
   }
-  if (!code) return;
-  char reason[512]; /* without its journal, or its first snapshot, a job would promise what it cannot hold */
+  char reason[512];
   snprintf(reason, sizeof reason, "rank %d cannot keep its %s: %s [%s]", keep->keeper.rank,
-           t->message.kind || t->piece.kind == EPACT_PIECE_PART ? "snapshots" : "journal", epact_error_message(),
-           epact_error_name(code));
+           journal ? "journal" : "snapshots", epact_error_message(), epact_error_name(code));
   epact_process_stop(keep->process, reason);
+}
+
+/* The lock is held. */
+static void finish_task(epact_keep *keep, task *t)
+{
+  bool part = !t->message.kind && t->piece.kind == EPACT_PIECE_PART;
+  if (!t->message.kind && t->piece.kind == EPACT_PIECE_JOURNAL) keep->log_writing -= t->piece.records.bytes;
+  if (part) epact_binder_reuse(&keep->binder, &t->piece.records);
+  keep->parts -= part;
+  epact_records_free(&t->piece.records);
+  free(t);
+  pthread_cond_broadcast(&keep->changed);
+  if (!part) return;
+  pthread_mutex_unlock(&keep->lock);
+  epact_process_pass_cuts(keep->process); /* one may have waited for the room */
+  pthread_mutex_lock(&keep->lock);
 }
 
 static void flush_log(epact_keep *keep)
@@ -228,12 +261,8 @@ static void *write_files(void *argument)
     bool stopped = epact_process_stopped(keep->process) != NULL; /* what is left is not promised to anybody */
     if (!stopped) run_task(keep, t);
     pthread_mutex_lock(&keep->lock);
-    if (t->piece.kind == EPACT_PIECE_JOURNAL) keep->log_writing -= t->piece.records.bytes;
-    if (t->piece.kind == EPACT_PIECE_PART && !t->message.kind) keep->parts--;
+    finish_task(keep, t);
     keep->busy = false;
-    epact_records_free(&t->piece.records);
-    free(t);
-    pthread_cond_broadcast(&keep->changed);
   }
   pthread_mutex_unlock(&keep->lock);
   return NULL;
@@ -279,13 +308,23 @@ static int look(epact_keep *keep, const epact_process_options *o, epact_beginnin
                       o->snapshots, newest);
   }
   uint32_t now = (uint32_t)time(NULL);
-  *begin = (epact_beginning){ new_run(), -1, 0, now };
+  *begin = (epact_beginning){ .run = new_run(), .snapshot = -1, .life = now };
   if (!o->resume || (newest < 0 && o->resume == EPACT_RESUME_IF_ANY)) return EPACT_OK;
   if ((code = epact_recovery_find(keep->disk, o->resume_clock, &keep->recovery))) return code;
   uint32_t life = keep->recovery.journal.life;
-  *begin = (epact_beginning){ keep->recovery.manifest.run, keep->recovery.manifest.clock, keep->recovery.clock,
-                              now > life ? now : life + 1 };
+  if (keep->recovery.manifest.life > life) life = keep->recovery.manifest.life;
+  begin->run = keep->recovery.manifest.run;
+  begin->snapshot = keep->recovery.manifest.clock;
+  begin->clock = keep->recovery.clock;
+  begin->life = now > life ? now : life + 1;
   return EPACT_OK;
+}
+
+static int fail_folder(const epact_keep *keep, int code)
+{
+  char reason[512];
+  snprintf(reason, sizeof reason, "%s", epact_error_message());
+  return epact_fail(code, "snapshots in %s: %s", keep->folder, reason);
 }
 
 int epact_keep_open(epact_keep **result, const epact_process_options *o, epact_beginning *begin)
@@ -293,6 +332,7 @@ int epact_keep_open(epact_keep **result, const epact_process_options *o, epact_b
   epact_keep *keep = epact_calloc(1, sizeof *keep);
   if (!keep) return EPACT_E_NOMEM;
   *result = keep;
+  snprintf(keep->folder, sizeof keep->folder, "%s", o->snapshots);
   keep->every = o->snapshot_every;
   keep->journal = o->journal != 0;
   keep->queue_end = &keep->queue;
@@ -302,10 +342,7 @@ int epact_keep_open(epact_keep **result, const epact_process_options *o, epact_b
   keep->disk = epact_disk_open(o->snapshots);
   if (!keep->disk) return EPACT_E_DISK;
   int code = o->rank == 0 ? look(keep, o, begin) : EPACT_OK;
-  if (!code) return EPACT_OK;
-  char reason[512];
-  snprintf(reason, sizeof reason, "%s", epact_error_message());
-  return epact_fail(code, "snapshots in %s: %s", o->snapshots, reason);
+  return code ? fail_folder(keep, code) : EPACT_OK;
 }
 
 static int take_state(void *context, const epact_message *state)
@@ -332,16 +369,17 @@ static int check_workers(epact_keep *keep, const epact_process *process)
 {
   int states = 0;
   const epact_manifest *m = &keep->recovery.manifest;
+  int32_t slots = keep->recovery.slots;
   bool whole = true; /* a process that was lost is not in it */
   for (int rank = 0; rank < m->processes; rank++) whole = whole && m->part[rank].bytes;
-  if (m->slots == process->slots && whole) return EPACT_OK;
-  const epact_part_reader reader = { NULL, count_states, &states, 0, m->slots, NULL };
+  if (slots == process->slots && whole) return EPACT_OK;
+  const epact_part_reader reader = { .state = count_states, .context = &states, .slots = slots };
   int code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
   if (code || !states) return code;
-  if (m->slots == process->slots)
+  if (slots == process->slots)
     return epact_fail(EPACT_E_SNAPSHOT,
                       "a process was lost before this snapshot, which lacks the states of its workers");
-  return epact_fail(EPACT_E_SNAPSHOT, "the snapshot has the states of %d workers, this job has %d workers", m->slots,
+  return epact_fail(EPACT_E_SNAPSHOT, "the snapshot has the states of %d workers, this job has %d workers", slots,
                     process->slots);
 }
 
@@ -382,13 +420,16 @@ int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginn
                                  .life = begin->life };
   if (begin->snapshot >= 0) {
     if (process->rank != 0) code = find_again(keep, begin);
+    if (!code && begin->clock > begin->snapshot) keep->recovery.slots = keep->recovery.journal.slots;
     if (!code && keep->recovery.manifest.run != begin->run)
       code = epact_fail(EPACT_E_JOB, "the snapshots of rank %d are of another run than those of rank 0", process->rank);
     keep->recovery.clock = begin->clock;
     if (!code) code = check_workers(keep, process);
-    const epact_part_reader reader = {
-      &process->shard, take_state, process, process->first_slot, process->workers, NULL
-    };
+    const epact_part_reader reader = { .shard = &process->shard,
+                                       .state = take_state,
+                                       .context = process,
+                                       .first_slot = process->first_slot,
+                                       .slots = process->workers };
     if (!code) code = epact_recovery_load(keep->disk, &keep->recovery, &reader);
   }
   epact_recovery_free(&keep->recovery);
@@ -396,7 +437,8 @@ int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginn
     process->shard.keep = record;
     process->shard.keeper = keep;
   }
-  return code ? code : epact_keeper_open(&keep->keeper, begin->snapshot, begin->clock);
+  if (code) return fail_folder(keep, code);
+  return epact_keeper_open(&keep->keeper, begin->snapshot, begin->clock);
 }
 
 /* The first part: of the clock at which the job begins, unless that is a snapshot's. */
@@ -417,6 +459,7 @@ static int save_beginning(epact_keep *keep)
     return code;
   }
   pthread_mutex_lock(&keep->lock);
+  keep->parts += process->serves;
   put(keep, &(epact_piece){ .kind = EPACT_PIECE_PART, .clock = keep->begins, .records = part });
   pthread_mutex_unlock(&keep->lock);
   return EPACT_OK;
@@ -443,6 +486,8 @@ int epact_keep_start(epact_keep *keep)
 {
   bool is_new = keep->keeper.newest != keep->begins;
   atomic_store(&keep->durable, is_new ? -1 : keep->begins);
+  int swept = epact_keeper_sweep(&keep->keeper, keep->keeper.newest);
+  if (swept) return fail_folder(keep, swept);
   int error = epact_thread_create(&keep->thread, write_files, keep);
   if (error) return epact_fail(EPACT_E_SYSTEM, "cannot start the thread that writes snapshots: %s", strerror(error));
   keep->started = true;

@@ -9,9 +9,10 @@
 /* With what a job begins: rank 0 decides, all know. */
 typedef struct epact_beginning {
   uint64_t run;
-  int64_t snapshot; /* the clock of the snapshot it goes on from; -1 none */
-  int64_t clock;    /* at which the workers begin */
-  uint32_t life;    /* grows each time the run is resumed */
+  int64_t snapshot;    /* the clock of the snapshot it goes on from; -1 none */
+  int64_t clock;       /* at which the workers begin */
+  uint32_t life;       /* grows each time the run is resumed */
+  const char *refused; /* rank 0: why there is no beginning, which it tells those who come; else NULL */
 } epact_beginning;
 
 /** Opens the folder; rank 0 also looks what it has, into *begin. */
@@ -26,6 +27,8 @@ void epact_keep_close(epact_keep *keep);
 
 /** The shard is at a cut (its lock is held). */
 void epact_keep_cut(epact_keep *keep, const epact_shard *shard);
+/** There is room for one more part. At a cut where there is none the shard waits, until epact_process_pass_cuts. */
+bool epact_keep_has_room(epact_keep *keep);
 /** The worker keeps a state; before its first clock. */
 void epact_keep_expect(epact_keep *keep, int local);
 /** The worker has passed `clock`, with its state where it keeps one. */

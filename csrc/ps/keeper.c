@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEMPORARY ".tmp"
+
 void epact_file_name(char *name, int64_t clock, const char *kind, int rank)
 {
   int length = snprintf(name, EPACT_FILE_NAME_BYTES, "clock-%" PRId64 ".%s", clock, kind);
@@ -47,9 +49,40 @@ static int sweep_file(void *argument, const char *name)
   char kind[9];
   if (!epact_file_name_parse(name, &clock, kind, &rank)) return EPACT_OK;
   bool manifest = !strcmp(kind, "manifest"), journal = !strcmp(kind, "journal");
-  bool mine = manifest ? k->rank == 0 : rank == k->rank || (k->rank == 0 && rank >= k->processes);
+  bool mine = manifest ? k->rank == 0 : rank == k->rank || (k->rank == 0 && (rank >= k->processes || k->ending));
   bool old = clock < s->before || (journal && clock >= s->journals_from);
   return mine && old ? k->disk->remove(k->disk->context, name) : EPACT_OK;
+}
+
+/* The name a file has while it is written; see base/file.h. */
+static bool is_temporary(const char *name, char *whole)
+{
+  size_t length = strlen(name), suffix = sizeof TEMPORARY - 1;
+  if (length < suffix || length >= EPACT_FILE_NAME_BYTES || strcmp(name + length - suffix, TEMPORARY) != 0)
+    return false;
+  memcpy(whole, name, length - suffix);
+  whole[length - suffix] = 0;
+  return true;
+}
+
+static int sweep_beginning(void *argument, const char *name)
+{
+  const sweep *s = argument;
+  epact_keeper *k = s->keeper;
+  char kind[9], whole[EPACT_FILE_NAME_BYTES];
+  int64_t clock;
+  int rank;
+  bool half = is_temporary(name, whole);
+  if (!epact_file_name_parse(half ? whole : name, &clock, kind, &rank)) return EPACT_OK;
+  bool manifest = !strcmp(kind, "manifest");
+  bool mine = manifest ? k->rank == 0 : rank == k->rank || (k->rank == 0 && rank >= k->processes);
+  return mine && (half || (manifest && clock > s->before)) ? k->disk->remove(k->disk->context, name) : EPACT_OK;
+}
+
+int epact_keeper_sweep(epact_keeper *k, int64_t snapshot)
+{
+  sweep s = { k, snapshot, EPACT_FOREVER };
+  return k->disk->list(k->disk->context, sweep_beginning, &s);
 }
 
 static int remove_old(epact_keeper *k, int64_t before, int64_t journals_from)
@@ -121,15 +154,19 @@ int epact_keeper_turn(epact_keeper *k, int64_t clock)
   int code = *k->journal_name ? EPACT_OK : remove_old(k, 0, clock);
   if (code) return code;
   epact_file_name(k->journal_name, clock, "journal", k->rank);
+  k->journal_clock = clock;
   k->journal_bytes = 0;
   return EPACT_OK;
 }
 
-/* First says what was synced before, so that a reader can tell a torn end from damage. */
+/* First says who writes it, and what was synced before, so that a reader can tell a torn end from damage. */
 int epact_keeper_append(epact_keeper *k, const epact_records *records, int64_t clock)
 {
   epact_records mark = { NULL, 0, 0, 0 };
   epact_message synced = { .kind = EPACT_M_SYNCED,
+                           .shard = k->rank,
+                           .slot = k->slots,
+                           .clock = k->journal_clock,
                            .incarnation = k->life,
                            .request = (uint32_t)k->shards,
                            .cursor = (int64_t)k->journal_bytes,
@@ -179,7 +216,7 @@ static void announce(epact_keeper *k, int64_t durable)
   if (durable <= k->durable) return;
   int64_t keep_from = k->before >= 0 ? k->before : k->newest;
   k->durable = durable;
-  for (int rank = 0; rank < k->processes; rank++)
+  for (int rank = 0; rank < (k->ending ? 1 : k->processes); rank++)
     tell(k, rank, (epact_message){ .kind = EPACT_M_DURABLE, .clock = durable, .cursor = keep_from });
 }
 
@@ -187,9 +224,8 @@ static int write_manifest(epact_keeper *k, const epact_collection *c)
 {
   char name[EPACT_FILE_NAME_BYTES];
   size_t bytes;
-  epact_manifest manifest = {
-    k->run, c->clock, k->every, k->shards, k->processes, k->slots, k->deterministic, c->part
-  };
+  epact_manifest manifest = { k->run,       k->life,  c->clock,         k->every, k->shards,
+                              k->processes, k->slots, k->deterministic, c->part };
   char *text = epact_manifest_text(&manifest, &bytes);
   if (!text) return EPACT_E_NOMEM;
   epact_file_name(name, c->clock, "manifest", -1);

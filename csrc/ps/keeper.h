@@ -37,8 +37,10 @@ typedef struct {
   int32_t first_slot, workers;            /* of this process */
   int64_t every;
   bool deterministic, journal;
+  bool ending;   /* all workers of the job have finished: the other processes are leaving, rank 0 clears up for them */
   uint32_t life; /* grows each time the run is resumed: journals of an earlier one are not mixed with this one's */
   char journal_name[EPACT_FILE_NAME_BYTES];
+  int64_t journal_clock; /* in its name */
   size_t journal_bytes;
   int64_t begins;            /* the clock of the first snapshot, which must not fail */
   int64_t durable;           /* as rank 0 told */
@@ -55,6 +57,9 @@ typedef struct {
 int epact_keeper_open(epact_keeper *keeper, int64_t newest, int64_t clock);
 void epact_keeper_close(epact_keeper *keeper);
 
+/** Removes what a crash left half-written, and (rank 0) snapshots of later clocks than `snapshot`, which a run that goes
+ * on from there takes again. To be called before any part is written. */
+int epact_keeper_sweep(epact_keeper *keeper, int64_t snapshot);
 /** Writes the part of this process and tells rank 0; so it does when that fails (a part without records was not even
  * made), and the run goes on. */
 int epact_keeper_save(epact_keeper *keeper, int64_t clock, const epact_records *part);
@@ -81,6 +86,7 @@ typedef struct {
   epact_manifest manifest;
   epact_journal journal;
   int64_t clock; /* >= manifest.clock: where the workers begin */
+  int32_t slots; /* workers of the run that came as far */
 } epact_recovery;
 
 /** The clock of the newest snapshot in the folder, -1 when there is none. */

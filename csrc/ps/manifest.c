@@ -12,13 +12,13 @@
 
 char *epact_manifest_text(const epact_manifest *m, size_t *bytes)
 {
-  size_t capacity = LINE_BYTES * ((size_t)m->processes + 9), length;
+  size_t capacity = LINE_BYTES * ((size_t)m->processes + 10), length;
   char *text = epact_malloc(capacity);
   if (!text) return NULL;
   length = (size_t)snprintf(text, capacity,
-                            "epact snapshot 1\nrun %016" PRIx64 "\nclock %" PRId64 "\nevery %" PRId64
+                            "epact snapshot 1\nrun %016" PRIx64 "\nlife %" PRIu32 "\nclock %" PRId64 "\nevery %" PRId64
                             "\nshards %d\nprocesses %d\nslots %d\ndeterministic %d\n",
-                            m->run, m->clock, m->every, m->shards, m->processes, m->slots, m->deterministic);
+                            m->run, m->life, m->clock, m->every, m->shards, m->processes, m->slots, m->deterministic);
   for (int rank = 0; rank < m->processes; rank++) {
     length +=
         (size_t)snprintf(text + length, capacity - length, "part %d %" PRIu64 " %08" PRIx32 " workers %d %d\n", rank,
@@ -61,6 +61,9 @@ static int parse_parts(const char **at, const char *end, int *number, epact_mani
         named != rank) {
       return fail_line(*number);
     }
+    const epact_part_file *part = &m->part[rank];
+    if (part->first_slot < 0 || part->slots < 0 || part->first_slot > m->slots - part->slots)
+      return epact_fail(EPACT_E_CORRUPT, "line %d of the manifest has a number out of range", *number);
   }
   return EPACT_OK;
 }
@@ -77,6 +80,7 @@ static int parse_lines(const char *text, size_t bytes, epact_manifest *m)
   LINE("epact snapshot %d", &version);
   if (version != 1) return epact_fail(EPACT_E_VERSION, "the snapshot has format %d, this Epact reads 1", version);
   LINE("run %" SCNx64, &m->run);
+  LINE("life %" SCNu32, &m->life);
   LINE("clock %" SCNd64, &m->clock);
   LINE("every %" SCNd64, &m->every);
   LINE("shards %d", &m->shards);
@@ -99,10 +103,24 @@ static int parse_lines(const char *text, size_t bytes, epact_manifest *m)
   return EPACT_OK;
 }
 
+/* Scanning is lenient about blanks, signs and letters; a manifest is refused unless it is what would be written. */
+static int check_text(const char *text, size_t bytes, const epact_manifest *m)
+{
+  size_t length;
+  char *written = epact_manifest_text(m, &length);
+  if (!written) return EPACT_E_NOMEM;
+  bool same = length == bytes && !memcmp(text, written, bytes);
+  int line = 1;
+  for (size_t i = 0; !same && i < bytes && i < length && text[i] == written[i]; i++) line += text[i] == '\n';
+  free(written);
+  return same ? EPACT_OK : fail_line(line);
+}
+
 int epact_manifest_parse(const char *text, size_t bytes, epact_manifest *manifest)
 {
   memset(manifest, 0, sizeof *manifest);
   int code = parse_lines(text, bytes, manifest);
+  if (!code) code = check_text(text, bytes, manifest);
   if (!code) return EPACT_OK;
   free(manifest->part);
   manifest->part = NULL;

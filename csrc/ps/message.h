@@ -44,7 +44,8 @@ typedef enum {
   /* in files only */
   EPACT_M_PART,   /* begins a part: clock, request = shards, slot = workers of the job */
   EPACT_M_STATE,  /* blob: what the worker in `slot` keeps for itself, at `clock` */
-  EPACT_M_SYNCED, /* in a journal: all before byte `cursor` was synced */
+  EPACT_M_SYNCED, /* in a journal: all before byte `cursor` was synced. Whose it is: of rank `shard` from `clock` on, in
+                     the life `incarnation` of the run, of `request` shards and `slot` workers */
   EPACT_M_END,    /* ends a part: cursor = records before it */
   EPACT_M_KINDS
 } epact_message_kind;

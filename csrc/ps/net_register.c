@@ -120,6 +120,7 @@ char *epact_members_text(const epact_net *net, const int32_t *workers)
 
 static int announce_members(epact_net *net, const int32_t *workers)
 {
+  if (net->begin->refused) return epact_fail(EPACT_E_STOPPED, "%s", net->begin->refused);
   char *text = epact_members_text(net, workers);
   int code = text ? EPACT_OK : EPACT_E_NOMEM;
   for (int rank = 1; rank < net->size && !code; rank++) {
@@ -227,7 +228,7 @@ static int take_members(epact_net *net, const epact_message *m, int32_t *workers
 {
   const char *text = m->text;
   int code = take_place(net, m);
-  *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock, m->table };
+  *net->begin = (epact_beginning){ (uint64_t)m->applied, m->cursor, m->clock, m->table, NULL };
   for (int rank = 0; rank < net->size && !code; rank++) code = take_member(net, rank, &text, &workers[rank]);
   return code;
 }

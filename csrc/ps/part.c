@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ROWS_BYTES ((size_t)1 << 20) /* of one record, about */
+#define SPARSE_ROWS 1024
 
 /* ---- writing ---- */
 
@@ -39,13 +40,21 @@ static int add_rows(epact_records *part, const epact_shard_table *table, const i
   return epact_records_add(part, &rows, run);
 }
 
+/* Of a row in a record, about. */
+static size_t row_bytes(const epact_store *store, uint32_t index)
+{
+  if (!store->schema.sparse) return store->row_bytes;
+  return store->cells[index].count * (epact_type_bytes(store->schema.type) + sizeof(uint32_t));
+}
+
 /* Rows that were never incremented are zero and are left out. */
 static int add_table(epact_records *part, const epact_shard_table *table, uint64_t run)
 {
   const epact_store *store = &table->store;
   epact_message create = { .kind = EPACT_M_CREATE, .schema = &table->schema, .text = table->name };
   int code = epact_records_add(part, &create, run);
-  int64_t most = table->schema.sparse ? 1024 : (int64_t)(ROWS_BYTES / store->row_bytes) + 1, n = 0;
+  int64_t most = table->schema.sparse ? SPARSE_ROWS : (int64_t)(ROWS_BYTES / store->row_bytes) + 1, n = 0;
+  size_t bytes = 0;
   int64_t *row = epact_malloc((size_t)most * sizeof *row);
   epact_records gathered = { NULL, 0, 0, 0 };
   if (!row) return EPACT_E_NOMEM;
@@ -53,9 +62,11 @@ static int add_table(epact_records *part, const epact_shard_table *table, uint64
   for (uint32_t index = 0; index < end && !code; index++) {
     if (!table->version[index]) continue;
     row[n++] = row_id(store, index);
-    if (n < most) continue;
+    bytes += row_bytes(store, index);
+    if (n < most && bytes < ROWS_BYTES) continue;
     code = add_rows(part, table, row, n, &gathered, run);
     n = 0;
+    bytes = 0;
   }
   if (!code && n) code = add_rows(part, table, row, n, &gathered, run);
   free(row);
@@ -151,6 +162,7 @@ static int take_rows(epact_shard *shard, const epact_message *rows)
       (!rows->section->start && !rows->section->value && rows->section->rows)) {
     return epact_fail(EPACT_E_CORRUPT, "rows that do not fit table '%s'", table->name);
   }
+  if (!shard->version) shard->version = 1; /* that of the rows: the next batch's must be another */
   if (shard->shards == 1) return epact_shard_table_put(table, rows->section);
   return put_own_rows(shard, table, rows->section);
 }
@@ -171,6 +183,8 @@ int epact_part_hand_out(const epact_message *state, const epact_part_reader *rea
 
 static int take_record(const epact_message *m, const epact_part_reader *reader)
 {
+  int code = reader->look ? reader->look(reader->context, m) : EPACT_OK;
+  if (code) return code;
   if (m->kind == EPACT_M_STATE) return epact_part_hand_out(m, reader);
   if (m->kind == EPACT_M_BATCH && m->final && !m->sections) { /* a worker that has finished before */
     bool known = reader->finished && m->slot >= 0 && m->slot < reader->first_slot + reader->slots;
@@ -183,14 +197,15 @@ static int take_record(const epact_message *m, const epact_part_reader *reader)
   return m->kind == EPACT_M_CREATE ? epact_shard_recreate(reader->shard, m) : take_rows(reader->shard, m);
 }
 
-int epact_part_read(const void *data, size_t bytes, uint64_t run, int64_t clock, const epact_part_reader *reader)
+int epact_part_read(const void *data, size_t bytes, uint64_t run, int64_t clock, int rank,
+                    const epact_part_reader *reader)
 {
   epact_record_reader records = epact_record_reader_of(data, bytes, run);
   const epact_message *m = &records.decoded.message;
   int code = epact_record_next(&records);
   bool ended = false;
-  if (code == 1 && (m->kind != EPACT_M_PART || m->clock != clock)) {
-    code = epact_fail(EPACT_E_CORRUPT, "it does not begin as a part of clock %" PRId64, clock);
+  if (code == 1 && (m->kind != EPACT_M_PART || m->clock != clock || m->shard != rank)) {
+    code = epact_fail(EPACT_E_CORRUPT, "it does not begin as the part of rank %d at clock %" PRId64, rank, clock);
   }
   while (code == 1 && (code = epact_record_next(&records)) == 1) {
     if (m->kind == EPACT_M_END) {

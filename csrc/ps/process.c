@@ -87,13 +87,21 @@ static void publish_minimum(epact_process *process, int64_t minimum)
   pthread_mutex_unlock(&process->advance_lock);
 }
 
-/* After a step of the shard, with its lock held, which is given back. */
-static int end_step(epact_process *process, int code, int64_t before, const epact_outbox *outbox)
+/* The shard's lock is held. */
+static int pass_cuts(epact_process *process, const epact_outbox *outbox)
 {
-  while (!code && epact_shard_at_cut(&process->shard)) {
+  int code = EPACT_OK;
+  while (!code && epact_shard_at_cut(&process->shard) && epact_keep_has_room(process->keep)) {
     epact_keep_cut(process->keep, &process->shard);
     code = epact_shard_pass_cut(&process->shard, outbox);
   }
+  return code;
+}
+
+/* After a step of the shard, with its lock held, which is given back. */
+static int end_step(epact_process *process, int code, int64_t before, const epact_outbox *outbox)
+{
+  if (!code) code = pass_cuts(process, outbox);
   int64_t after = process->shard.minimum;
   pthread_rwlock_unlock(&process->shard_lock);
   if (after > before) publish_minimum(process, after);
@@ -107,6 +115,15 @@ int epact_process_step(epact_process *process, epact_worker *caller, const epact
   pthread_rwlock_wrlock(&process->shard_lock);
   int64_t before = process->shard.minimum;
   return end_step(process, epact_shard_step(&process->shard, message, &outbox), before, &outbox);
+}
+
+void epact_process_pass_cuts(epact_process *process)
+{
+  step_context context = { process, NULL };
+  epact_outbox outbox = { deliver, &context };
+  if (!process->serves) return;
+  pthread_rwlock_wrlock(&process->shard_lock);
+  if (end_step(process, EPACT_OK, process->shard.minimum, &outbox)) epact_process_stop(process, epact_error_message());
 }
 
 /* ---- processes that go and come ---- */
@@ -401,6 +418,20 @@ static int await_admission(epact_process *process)
   return code;
 }
 
+/* Who cannot keep snapshots comes to the others all the same, to tell them: they would wait for it. */
+static int meet(epact_process *process, const epact_process_options *options, int32_t *workers, epact_beginning *begin)
+{
+  char reason[512], told[544];
+  int code = options->snapshots && !process->joins ? epact_keep_open(&process->keep, options, begin) : EPACT_OK;
+  if (process->size == 1 && !options->elastic && !process->joins) return code;
+  snprintf(reason, sizeof reason, "%s", epact_error_message());
+  snprintf(told, sizeof told, "%s [%s]", reason, epact_error_name(code));
+  if (code && process->rank == 0) begin->refused = told;
+  int met = epact_net_open(&process->net, options, workers, begin);
+  begin->refused = NULL;
+  return code ? epact_fail(code, "%s", reason) : met;
+}
+
 epact_process *epact_process_open(const epact_process_options *options)
 {
   if (check_options(options)) return NULL;
@@ -428,10 +459,8 @@ epact_process *epact_process_open(const epact_process_options *options)
   pthread_mutex_init(&process->shared_lock, NULL);
   epact_condition_init(&process->advanced);
   workers[process->joins ? 0 : process->rank] = process->workers;
-  epact_beginning begin = { 0, -1, 0, 0 };
-  int code = options->snapshots && !process->joins ? epact_keep_open(&process->keep, options, &begin) : EPACT_OK;
-  if (!code && (process->size > 1 || options->elastic || process->joins))
-    code = epact_net_open(&process->net, options, workers, &begin);
+  epact_beginning begin = { .snapshot = -1 };
+  int code = meet(process, options, workers, &begin);
   if (!code && process->net) epact_net_place(process->net, &process->rank, &process->size, &process->servers);
   process->serves = process->rank < process->servers;
   if (!code && process->joins) code = prepare_to_join(process);

@@ -210,6 +210,33 @@ EPACT_API double epact_table_cell(epact_table *table, int64_t row, int64_t col);
  * <= c-s-1 (table option `changes`). *section has *count entries, valid until the next call. */
 EPACT_API int epact_table_changes(epact_table *table, int64_t *count, const epact_section **section);
 
+/* ---- snapshots in a folder, looked at from outside a job ---- */
+
+typedef struct {
+  uint32_t id;
+  char name[256], shape[96];
+  int64_t rows; /* that are in it */
+} epact_snapshot_table;
+
+typedef struct {
+  uint64_t run;
+  int64_t clock, reaches; /* the journals after it lead to this clock */
+  int64_t every;
+  int32_t shards, workers;
+  int32_t states; /* workers with a state of their own */
+  int32_t deterministic;
+  int64_t bytes, journal_bytes;
+  int32_t tables;
+  epact_snapshot_table *table;
+} epact_snapshot;
+
+/** The clocks of the snapshots in a folder, ascending; at most `most` of them are written. Returns how many there are. */
+EPACT_API int epact_snapshots_list(const char *folder, int64_t *clock, int32_t most);
+/** Reads all of one, and the journals after it, and checks it: the error is the one a job would have. To be freed in any
+ * case. */
+EPACT_API int epact_snapshot_look(const char *folder, int64_t clock, epact_snapshot *snapshot);
+EPACT_API void epact_snapshot_free(epact_snapshot *snapshot);
+
 enum { EPACT_STALENESS_BINS = 64 };
 typedef struct {
   double reads;                     /* get calls served */

@@ -63,6 +63,14 @@ static int kind_of_refusal(int code, const char *frame, size_t bytes)
   return crc == epact_crc32c(epact_crc32c(0, frame, 8), frame + 12, bytes - 12) ? code : EPACT_E_CORRUPT;
 }
 
+static bool is_zero(const char *data, size_t bytes)
+{
+  for (size_t i = 0; i < bytes; i++) {
+    if (data[i]) return false;
+  }
+  return true;
+}
+
 int epact_record_next(epact_record_reader *reader)
 {
   uint64_t length;
@@ -77,6 +85,8 @@ int epact_record_next(epact_record_reader *reader)
     return epact_fail(EPACT_E_CORRUPT, "the record at byte %zu claims %" PRIu64 " bytes, %zu are left", reader->offset,
                       length, left);
   }
+  if (!is_zero(reader->data + reader->next + sizeof length + length, epact_padded((size_t)length) - (size_t)length))
+    return epact_fail(EPACT_E_CORRUPT, "the record at byte %zu does not end in zeros", reader->offset);
   int code =
       epact_wire_decode(reader->data + reader->next + sizeof length, (size_t)length, reader->run, &reader->decoded);
   if (code) {

@@ -73,10 +73,14 @@ static int read_journals(epact_disk *disk, epact_recovery *r)
   journal_names found = { &r->manifest, NULL, 0 };
   int code = disk->list(disk->context, note_journal, &found);
   for (int i = 0; i < found.names && !code; i++) {
-    char *data;
+    char *data, kind[9];
     size_t bytes, whole;
+    int64_t clock;
+    int rank;
+    epact_file_name_parse(found.name[i], &clock, kind, &rank);
     code = disk->read(disk->context, found.name[i], &data, &bytes);
-    if (!code && (code = epact_journal_add(&r->journal, data, bytes, &whole))) fail_file(code, found.name[i]);
+    if (!code && (code = epact_journal_add(&r->journal, data, bytes, clock, rank, &whole)))
+      fail_file(code, found.name[i]);
   }
   free(found.name);
   return code;
@@ -85,7 +89,7 @@ static int read_journals(epact_disk *disk, epact_recovery *r)
 static int note_state(void *context, const epact_message *state)
 {
   bool *keeps = ((void **)context)[0];
-  const epact_manifest *manifest = ((void **)context)[1];
+  const epact_manifest *manifest = ((const void **)context)[1];
   if (state->slot >= 0 && state->slot < manifest->slots) keeps[state->slot] = true;
   return EPACT_OK;
 }
@@ -108,29 +112,36 @@ static int read_part(epact_disk *disk, const epact_manifest *manifest, int rank,
         epact_fail(EPACT_E_CORRUPT, "it has %zu bytes, the manifest says %" PRIu64, bytes, manifest->part[rank].bytes);
   } else if (epact_crc32c(0, data, bytes) != manifest->part[rank].crc)
     code = epact_fail(EPACT_E_CORRUPT, "it does not match the checksum in the manifest");
-  if (!code) code = epact_part_read(data, bytes, manifest->run, manifest->clock, reader);
+  if (!code) code = epact_part_read(data, bytes, manifest->run, manifest->clock, rank, reader);
   free(data);
   return code ? fail_file(code, name) : EPACT_OK;
 }
 
-static int find_clock(epact_disk *disk, epact_recovery *r)
+/* Who keeps a state, and who had finished: what the parts say counts for the journals of the same life only. In another
+ * one all workers began anew, and its journals say who keeps a state. */
+static int read_workers(epact_disk *disk, const epact_recovery *r, bool *keeps, bool *finished)
 {
   const epact_manifest *m = &r->manifest;
-  bool *keeps = epact_calloc((size_t)m->slots, sizeof *keeps),
-       *finished = epact_calloc((size_t)m->slots, sizeof *keeps);
-  void *context[2] = { keeps, &r->manifest };
-  const epact_part_reader states = { NULL, note_state, context, 0, m->slots, finished };
-  int code = keeps && finished ? read_journals(disk, r) : EPACT_E_NOMEM;
-  if (!code && r->journal.entries) {
-    for (int rank = 0; rank < m->processes && !code; rank++) code = read_part(disk, m, rank, &states);
-    for (int64_t i = 0; i < r->journal.entries; i++) {
-      const epact_journal_entry *e = &r->journal.entry[i];
-      if (e->state && e->slot >= 0 && e->slot < m->slots) keeps[e->slot] = true;
-    }
+  const void *context[2] = { keeps, m };
+  const epact_part_reader reader = { .state = note_state, .context = context, .slots = m->slots, .finished = finished };
+  int code = EPACT_OK;
+  for (int rank = 0; rank < m->processes && !code && m->life == r->journal.life; rank++)
+    code = read_part(disk, m, rank, &reader);
+  return code;
+}
+
+static int find_clock(epact_disk *disk, epact_recovery *r)
+{
+  int code = read_journals(disk, r);
+  if (code || !r->journal.entries) return code;
+  int32_t slots = r->manifest.slots > r->journal.slots ? r->manifest.slots : r->journal.slots;
+  bool *keeps = epact_calloc((size_t)slots, sizeof *keeps), *finished = epact_calloc((size_t)slots, sizeof *keeps);
+  code = keeps && finished ? read_workers(disk, r, keeps, finished) : EPACT_E_NOMEM;
+  if (!code) {
     r->journal.finished = finished;
-    int shards = r->journal.shards ? r->journal.shards : m->shards;
-    r->clock = epact_journal_clock(&r->journal, shards, m->slots, m->clock, keeps);
+    r->clock = epact_journal_clock(&r->journal, r->manifest.clock, keeps);
     r->journal.finished = NULL;
+    if (r->clock > r->manifest.clock) r->slots = r->journal.slots;
   }
   free(keeps);
   free(finished);
@@ -147,6 +158,7 @@ int epact_recovery_open(epact_disk *disk, int64_t clock, epact_recovery *r)
   if (!code && clock < 0) code = epact_fail(EPACT_E_SNAPSHOT, "the folder has no snapshot");
   if (!code) code = read_manifest(disk, clock, &r->manifest);
   r->clock = r->manifest.clock;
+  r->slots = r->manifest.slots;
   r->journal.run = r->manifest.run;
   return code;
 }
@@ -173,7 +185,7 @@ int epact_recovery_load(epact_disk *disk, epact_recovery *r, const epact_part_re
     }
     if (reader->shard && reader->shard->shards == r->manifest.shards && rank != reader->shard->rank)
       wanted.shard = NULL;
-    if (wanted.state || wanted.shard) code = read_part(disk, &r->manifest, rank, &wanted);
+    if (wanted.state || wanted.shard || wanted.look) code = read_part(disk, &r->manifest, rank, &wanted);
   }
   /* Where they go no further they are begun anew: what they alone have, as a table, would be lost the next time. */
   if (!code && r->clock > r->manifest.clock) code = epact_journal_replay(&r->journal, r->clock, reader);

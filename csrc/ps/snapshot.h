@@ -32,12 +32,14 @@ typedef struct {
   void *context;
   int32_t first_slot, slots;
   bool *finished; /* by slot: set where the worker finished before the cut. NULL: not wanted */
+  int (*look)(void *context, const epact_message *record); /* told of every record of the parts; NULL: not wanted */
 } epact_part_reader;
 
 /** Hands out a STATE record if the reader wants it. */
 int epact_part_hand_out(const epact_message *state, const epact_part_reader *reader);
 /** Reads a part. E_CORRUPT, E_JOB or E_VERSION with the place when it is refused; the shard is of no use then. */
-int epact_part_read(const void *data, size_t bytes, uint64_t run, int64_t clock, const epact_part_reader *reader);
+int epact_part_read(const void *data, size_t bytes, uint64_t run, int64_t clock, int rank,
+                    const epact_part_reader *reader);
 
 /* ---- manifests ---- */
 
@@ -49,6 +51,7 @@ typedef struct {
 
 typedef struct {
   uint64_t run;
+  uint32_t life; /* in which it was taken */
   int64_t clock, every;
   int32_t shards, processes, slots; /* shards are on ranks 0 .. shards - 1 */
   bool deterministic;
@@ -75,9 +78,9 @@ typedef struct {
 /* The journals of a run after a snapshot, in memory. */
 typedef struct {
   uint64_t run;
-  uint32_t life;        /* of the newest file; what files of earlier lives say is run again, and ignored */
-  int32_t shards;       /* ... and how many shards it had; 0: it does not say */
-  const bool *finished; /* by slot: the worker had finished before; NULL: none had */
+  uint32_t life;         /* of the newest file; what files of earlier lives say is run again, and ignored */
+  int32_t shards, slots; /* ... and what it had of them, which may be other than the snapshot's; 0: there is no file */
+  const bool *finished;  /* by slot: the worker had finished before; NULL: none had */
   int32_t files;
   char **data;
   size_t *bytes;
@@ -85,12 +88,13 @@ typedef struct {
   int64_t entries, capacity;
 } epact_journal;
 
-/** Takes over the content of one file (freed with the journal). A torn end is cut off: *whole is what is good. What
- * was synced must be good: E_CORRUPT otherwise. */
-int epact_journal_add(epact_journal *journal, char *data, size_t bytes, size_t *whole);
-/** The last clock c such that every batch tagged < c of `slots` workers (of all shards' journals) is here, and the
- * states at c of those workers that keep any (keeps[slot]); at least `from`, the snapshot's clock. */
-int64_t epact_journal_clock(epact_journal *journal, int shards, int slots, int64_t from, const bool *keeps);
+/** Takes over the content of the file of `rank` that begins at `clock` (freed with the journal). A torn end is cut off:
+ * *whole is what is good. What was synced must be good, and of that file: E_CORRUPT otherwise. */
+int epact_journal_add(epact_journal *journal, char *data, size_t bytes, int64_t clock, int rank, size_t *whole);
+/** The last clock c such that every batch tagged < c of all slots (of all shards' journals) is here, and the states at c
+ * of those workers that keep any: keeps[slot], to which those in the journals are added. At least `from`, the
+ * snapshot's clock. */
+int64_t epact_journal_clock(epact_journal *journal, int64_t from, bool *keeps);
 /** Applies the batches tagged < clock, in the order of clocks and slots, to the rows that the shard owns, and hands out
  * the states at `clock`. */
 int epact_journal_replay(epact_journal *journal, int64_t clock, const epact_part_reader *reader);

@@ -46,7 +46,12 @@ end
 
 -- What the worker keeps for itself goes into the snapshot of the clock that has just ended.
 local function save_state(self)
-  local state = buffer.encode(self.save())
+  local kept = self.save()
+  if kept == nil then core.fail "state: save returned nothing" end
+  local ok, state = pcall(buffer.encode, kept)
+  if not ok then
+    core.fail("state: save must return a string, a number, a boolean or a table of them: %s", tostring(state))
+  end
   check(C.epact_worker_save(self.handle, state, #state), "state")
 end
 
@@ -65,19 +70,23 @@ end
 
 --- What this worker keeps beside the tables: assignments, a random stream, a position in its data. It is saved with
 -- every snapshot, as it is at the end of that clock, and handed back when the job is resumed. To be called before the
--- first clock; without snapshots it does nothing.
+-- first clock, once; without snapshots it does nothing.
 -- @tparam function save returns the state: a string, number, boolean or a table of them
 -- @tparam function load gets what `save` returned
--- @treturn boolean true when there was a state to load: the job is resumed
+-- @treturn boolean true when there was a state to load: the job is resumed, and what the worker would put into tables
+-- at the beginning is there already
 -- @usage w:state(function() return rng:state() end, function(state) rng:restore(state) end)
 function methods:state(save, load)
   options.argument("state", "save", "function", save)
   options.argument("state", "load", "function", load)
-  if not self.snapshots then return false end
   if self.save then core.fail "state: this worker has a state already" end
+  if self:now() ~= self.begun then
+    core.fail("state: to be called before the worker's first clock, this is its clock %d", self:now())
+  end
+  self.save = save
+  if not self.snapshots then return false end
   local bytes = ffi.new "size_t[1]"
   local state = C.epact_worker_keep_state(self.handle, bytes)
-  self.save = save
   if state == nil then return false end
   load(buffer.decode(ffi.string(state, bytes[0])))
   return true
@@ -96,7 +105,7 @@ end
 --- Publishes what is left and leaves the job. Called when the function returns.
 function methods:finish()
   if self.finished then return end
-  if self.save then save_state(self) end
+  if self.save and self.snapshots then save_state(self) end
   self.finished = true
   check(C.epact_worker_finish(self.handle), "finish")
 end
@@ -178,13 +187,15 @@ local Worker = {}
 function Worker.adopt(address, given)
   local handle = ffi.cast("epact_worker *", ffi.cast("void *", address))
   local place = C.epact_worker_where(handle)
-  return setmetatable({
+  local self = setmetatable({
     handle = handle, process = ffi.cast("epact_process *", ffi.cast("void *", given.process)), tables = {},
     claimed = {},
     id = place.id, workers = place.count, rank = place.rank, size = place.size, index = place["local"],
     deterministic = place.deterministic ~= 0, staleness = given.staleness, seed = given.seed,
     snapshots = given.snapshots, joined = C.epact_worker_joined(handle) ~= 0,
   }, class)
+  self.begun = self:now()
+  return self
 end
 
 return Worker

@@ -206,7 +206,9 @@ static int open_rank(job *j, int s, epact_recovery *r)
   epact_shard_begin(&j->shard[s], j->begins, o->cut_every);
   if ((code = settle_shard(j, s))) return code;
   j->minimum[s] = j->begins;
-  const epact_part_reader reader = { &j->shard[s], take_state, j, slot, workers, NULL };
+  const epact_part_reader reader = {
+    .shard = &j->shard[s], .state = take_state, .context = j, .first_slot = slot, .slots = workers
+  };
   if (r->manifest.clock >= 0) code = epact_recovery_load(&j->disk.disk, r, &reader);
   if (!code && j->plant == PLANT_REPLAY) code = epact_journal_replay(&r->journal, r->clock, &reader);
   for (int i = 0; i < workers && !code; i++) {

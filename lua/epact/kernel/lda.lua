@@ -37,6 +37,20 @@ function methods:apply(section)
     section.value), "lda apply")
 end
 
+--- The topics of this worker's tokens, as a string for `restore`.
+function methods:state()
+  return ffi.string(C.epact_lda_topics(self.handle), self:tokens() * ffi.sizeof "uint16_t")
+end
+
+--- Takes over topics from `state`; the counts come from tables that hold them already, by `apply`.
+function methods:restore(state)
+  local tokens = #state / ffi.sizeof "uint16_t"
+  check(C.epact_lda_restore(self.handle, ffi.cast("const uint16_t *", state), tokens, 0), "lda restore")
+end
+
+--- Puts the counts into an order that depends on nothing but them, as after a resumption.
+function methods:tidy() C.epact_lda_tidy(self.handle) end
+
 --- Log p(w | z) of the whole replica, in nats.
 function methods:log_likelihood_words() return C.epact_lda_log_likelihood_words(self.handle) end
 --- Log p(z) of this worker's documents, in nats.

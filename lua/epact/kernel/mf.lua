@@ -61,6 +61,19 @@ function methods:restore()
   self:copy_items(self.saved_item)
 end
 
+--- The users' rows, and all that `save` remembers, as strings for `take_state`.
+function methods:state()
+  local users, items = self.users * self.stride * ffi.sizeof "float", self.items * self.stride * ffi.sizeof "float"
+  return { user = ffi.string(self.user, users), saved_user = ffi.string(self.saved_user, users),
+    saved_item = ffi.string(self.saved_item, items) }
+end
+
+--- Puts back what `state` returned.
+function methods:take_state(state)
+  self:save()
+  for name, text in pairs(state) do ffi.copy(self[name], text, #text) end
+end
+
 --- mu + b_u + c_i + p_u'q_i; an unknown user or item counts as the mean one.
 function methods:predict(user, item) return C.epact_mf_predict(self.model, user, item) end
 

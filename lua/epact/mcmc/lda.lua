@@ -6,6 +6,9 @@
 --
 --   p(z = k | rest)  ~  (n_dk + alpha) (n_wk + beta) / (n_k + V beta)
 --
+-- With snapshots (an option of `epact.run`) training goes on where it was, from the topics of each worker's tokens;
+-- with one worker, or in deterministic mode, with the bits an undisturbed run with the same snapshots would have had.
+--
 -- Sources: Griffiths and Steyvers 2004; Yao, Mimno and McCallum 2009.
 -- @module epact.mcmc.lda
 
@@ -53,6 +56,23 @@ local function count_words(corpus)
   return tokens
 end
 
+-- All counts of the server's table into a sampler that has none.
+local function take_counts(sampler, counts, words, topics)
+  local row, start = ffi.new "int64_t[1]", ffi.new "uint32_t[2]"
+  local col, value = ffi.new("uint32_t[?]", topics), ffi.new("int32_t[?]", topics)
+  local section = { rows = 1, row = row, start = start, col = col, value = value }
+  counts:fetch()
+  for word = 0, words - 1 do
+    local n = 0
+    for topic = 0, topics - 1 do
+      local count = counts:cell(word, topic)
+      if count ~= 0 then col[n], value[n], n = topic, count, n + 1 end
+    end
+    row[0], start[1] = word, n
+    if n > 0 then sampler:apply(section) end
+  end
+end
+
 --- Trains on this worker's share of `corpus`; every worker of the job calls it with the same arguments.
 -- @param w the worker
 -- @tparam epact.corpus corpus the whole corpus
@@ -79,17 +99,51 @@ function lda.train(w, corpus, given)
   local sampler = Sampler { documents = corpus:slice(first, last), first_document = first, topics = o.topics,
     alpha = o.alpha, beta = o.beta, word_tokens = word_tokens, seed = o.seed or w.seed }
 
+  -- How far this worker is: `done` blocks of a sweep (-1: the first topics), `barriers` of its end. With the topics and
+  -- what was measured that is its state; the counts are in the table.
+  local at, history, begin, saved = { sweep = o.start == "random" and -1 or 0, done = 0, barriers = 0 }, {},
+    core.C.epact_now(), false
+  local resumed = w.snapshots and w:state(function() -- a worker keeps one state; without snapshots it may train more
+    saved = true
+    return { at = at, history = history, seconds = core.C.epact_now() - begin, topics = sampler:state() }
+  end, function(state)
+    at, history, begin = state.at, state.history, begin - state.seconds
+    sampler:restore(state.topics)
+  end)
+
+  -- A resumed run goes on from counts in this order; so does, after each saving, one that is not disturbed.
+  local function tidy_if_saved()
+    if saved then sampler:tidy() end
+    saved = false
+  end
+
   local function catch_up()
     for section in counts:changes() do sampler:apply(section) end
+    tidy_if_saved()
+  end
+
+  if resumed then
+    take_counts(sampler, counts, corpus.words, o.topics)
+    -- Nobody changes a count before all have read them. (Deterministic reads have no later ones.)
+    if w.workers > 1 and not w.deterministic then w:barrier() end
+    saved = true
+    catch_up()
+  end
+
+  -- A barrier at the end of a sweep, unless it was passed before the job was resumed.
+  local function barrier(number)
+    if at.barriers >= number then return end
+    at.barriers = number
+    w:barrier()
   end
 
   -- The joint likelihood at a barrier: each worker adds its documents' half, the words' half is the same on all.
-  local history, begin = {}, core.C.epact_now()
   local function measure(sweep)
-    w:barrier()
+    barrier(1)
     catch_up()
-    likelihood:inc(sweep, 0, sampler:log_likelihood_documents())
-    w:barrier()
+    if at.barriers < 2 then likelihood:inc(sweep, 0, sampler:log_likelihood_documents()) end
+    barrier(2)
+    tidy_if_saved()
     local joint = (likelihood:cell(sweep, 0) + sampler:log_likelihood_words()) / math.max(1, tokens)
     history[#history + 1] = { sweep = sweep + 1, likelihood = joint, tokens = tokens,
       seconds = core.C.epact_now() - begin }
@@ -98,24 +152,28 @@ function lda.train(w, corpus, given)
 
   -- `visit(from, to)` for each of `blocks` equal parts of the documents; what it changes is exchanged after each.
   local function each_block(blocks, visit)
-    for block = 0, blocks - 1 do
+    for block = at.done, blocks - 1 do
       visit(math.floor(documents * block / blocks), math.floor(documents * (block + 1) / blocks))
       counts:inc_many(sampler:changes())
+      at.done = block + 1
       w:clock()
       catch_up()
     end
   end
 
-  if o.start == "random" then
-    each_block(o.blocks, function(from, to) sampler:start(from, to) end)
-    w:barrier()
-    catch_up()
-  end
-  for sweep = 0, o.sweeps - 1 do
-    -- While topics get their first words, workers must hear of each other often to mean the same by a topic.
-    local blocks = sweep == 0 and o.start == "sequential" and o.blocks * 16 or o.blocks
-    each_block(blocks, function(from, to) sampler:sweep(from, to, sweep) end)
-    if (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then measure(sweep) end
+  for sweep = at.sweep, o.sweeps - 1 do
+    at.sweep = sweep
+    if sweep < 0 then
+      each_block(o.blocks, function(from, to) sampler:start(from, to) end)
+      barrier(1)
+      catch_up()
+    else
+      -- While topics get their first words, workers must hear of each other often to mean the same by a topic.
+      local blocks = sweep == 0 and o.start == "sequential" and o.blocks * 16 or o.blocks
+      each_block(blocks, function(from, to) sampler:sweep(from, to, sweep) end)
+      if (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then measure(sweep) end
+    end
+    at.done, at.barriers = 0, 0
   end
   return { sampler = sampler, counts = counts, word_tokens = word_tokens, first = first, last = last,
     history = history, options = o }

@@ -11,6 +11,8 @@
 --
 -- for each rating of a slice of its users' ratings, and publishes by how much its copy of the items has changed.
 --
+-- With snapshots (`epact.run`'s option) training goes on where it was, from the rows of each worker's users.
+--
 -- Source: Koren, Bell, Volinsky 2009.
 -- @module epact.model.mf
 
@@ -117,8 +119,28 @@ function mf.train(w, ratings, given)
   local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32",
     filter = o.filter })
   local errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 2 + w.workers, staleness = 0 })
-  if w.id == 0 then items:inc_all(factors.item) end
-  w:barrier()
+
+  -- How far this worker is: slices done of an epoch, barriers passed of its end, the squared errors of its ratings so
+  -- far, the clock at which it diverged. That, its users' rows and what was measured is its state.
+  local at, rng, slices, history, begin = { epoch = 0, done = 0, barriers = 0, sum = 0 }, w:rng(), {}, {},
+    core.C.epact_now()
+  local begun -- the error of the first epoch
+  for slice = 1, o.clocks do slices[slice] = slice end
+  factors:save()
+  local resumed = w.snapshots and w:state(function() -- a worker keeps one state; without snapshots it may train more
+    return { at = at, rng = rng:state(), slices = slices, history = history, begun = begun,
+      seconds = core.C.epact_now() - begin, rows = factors:state() }
+  end, function(state)
+    at, slices, history, begun, begin = state.at, state.slices, state.history, state.begun, begin - state.seconds
+    rng:restore(state.rng)
+    factors:take_state(state.rows)
+  end)
+  if resumed then
+    factors:copy_items(items:all())
+  else
+    if w.id == 0 then items:inc_all(factors.item) end
+    w:barrier()
+  end
 
   local function learn(from, to, step)
     local view = items:all()
@@ -132,34 +154,42 @@ function mf.train(w, ratings, given)
   end
 
   -- One pass over this worker's ratings, slice by slice in a new order; the clock at which it diverged, if it did.
-  local rng, slices, begin = w:rng(), {}, core.C.epact_now()
-  for slice = 1, o.clocks do slices[slice] = slice end
   local function pass(step)
-    local sum, diverged = 0, nil
-    for _, slice in ipairs(rng:shuffle(slices)) do
+    if at.done == 0 then rng:shuffle(slices) end
+    for i = at.done + 1, o.clocks do
+      local slice = slices[i]
       local from, to = math.floor(own.count * (slice - 1) / o.clocks), math.floor(own.count * slice / o.clocks)
-      if not diverged then
+      if not at.diverged then
         local squared_error = learn(from, to, step)
-        if squared_error then sum = sum + squared_error else diverged = w:now() end
+        if squared_error then at.sum = at.sum + squared_error else at.diverged = w:now() end
       end
+      at.done = i
       w:clock()
     end
-    return sum, diverged
   end
 
-  local begun -- the error of the first epoch
+  -- A barrier at the end of an epoch, unless it was passed before the job was resumed.
+  local function barrier(number)
+    if at.barriers >= number then return end
+    at.barriers = number
+    w:barrier()
+  end
+
+  local function add_errors(epoch)
+    if not at.diverged then
+      factors:copy_items(items:all())
+      errors:inc(epoch, 0, at.sum)
+      local squared_error = test and factors:squared_error_of(test, low, high) or 0
+      if squared_error - squared_error == 0 then errors:inc(epoch, 1, squared_error) else at.diverged = w:now() end
+    end
+    if at.diverged then errors:inc(epoch, 2 + w.id, at.diverged + 1) end
+  end
 
   -- At a barrier the items are exact, and the same for all. Returns the errors, and the clock of a divergence.
-  local function measure(epoch, sum, diverged)
-    w:barrier()
-    if not diverged then
-      factors:copy_items(items:all())
-      errors:inc(epoch, 0, sum)
-      local squared_error = test and factors:squared_error_of(test, low, high) or 0
-      if squared_error - squared_error == 0 then errors:inc(epoch, 1, squared_error) else diverged = w:now() end
-    end
-    if diverged then errors:inc(epoch, 2 + w.id, diverged + 1) end
-    w:barrier()
+  local function measure(epoch)
+    barrier(1)
+    if at.barriers == 1 then add_errors(epoch) end
+    barrier(2)
     local cell, clock = errors:get(epoch), nil
     for id = 0, w.workers - 1 do
       if cell[2 + id] > 0 then clock = math.min(clock or math.huge, cell[2 + id] - 1) end
@@ -170,12 +200,12 @@ function mf.train(w, ratings, given)
     return train, o.test and math.sqrt(cell[1] / o.test.count) or nil, clock
   end
 
-  local model = { factors = factors, first = first, last = last, low = low, high = high, options = o, history = {},
+  local model = { factors = factors, first = first, last = last, low = low, high = high, options = o, history = history,
     workers = w.workers, users = ratings.users, status = "MAXITER" }
-  factors:save()
-  for epoch = 0, o.epochs - 1 do
+  for epoch = at.epoch, o.epochs - 1 do
     local step = math.max(o.step * o.decay ^ epoch, 1e-37) -- a float, and not 0
-    local train, on_test, clock = measure(epoch, pass(step))
+    pass(step)
+    local train, on_test, clock = measure(epoch)
     if clock then
       factors:restore()
       model.status, model.failure = "DIVERGED", ("mf.train: diverged at clock %d (epoch %d): the step %g is too large, "
@@ -187,6 +217,7 @@ function mf.train(w, ratings, given)
     model.history[epoch + 1] = { epoch = epoch + 1, train = train, test = on_test, step = step,
       seconds = core.C.epact_now() - begin }
     if w.id == 0 and o.on_report then o.on_report(model.history[epoch + 1]) end
+    at = { epoch = epoch + 1, done = 0, barriers = 0, sum = 0 }
   end
   return model
 end
