@@ -250,6 +250,24 @@ describe("a job of other workers", function()
     assert.same({ 14, 28 }, count(2, 14, { resume = "if any", every = 7 }))
   end)
 
+  it("begins at the clock that is named, not where the journals after it lead", function()
+    local function run(last, resume)
+      return epact.run({ workers = 2, snapshot = { every = 5, dir = folder .. "/s", durability = "journal" },
+        resume = resume }, function(w)
+        local t, begin = w:table("t", { rows = 1, cols = 1 }), w:now()
+        while w:now() < last do
+          t:inc(0, 0, 1)
+          w:clock()
+        end
+        w:barrier()
+        return begin * 1000 + t:cell(0, 0)
+      end)
+    end
+    assert.equal(24, run(12))
+    assert.equal(5000 + 2 * 8, run(8, 5))
+    assert.equal(1000 * 10 + 2 * 8, run(9, true)) -- 8 clocks, a barrier and the end: of the second run, not the first
+  end)
+
   it("is refused a folder in which it would begin anew, or has nothing to go on from", function()
     local function refusal(given) return select(2, pcall(count, 1, 5, given)) end
     assert.matches("epact.run: snapshots in .-: the folder has no snapshot %[E_SNAPSHOT%]", refusal { resume = true })

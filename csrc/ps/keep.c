@@ -313,6 +313,10 @@ static int look(epact_keep *keep, const epact_process_options *o, epact_beginnin
   if ((code = epact_recovery_find(keep->disk, o->resume_clock, &keep->recovery))) return code;
   uint32_t life = keep->recovery.journal.life;
   if (keep->recovery.manifest.life > life) life = keep->recovery.manifest.life;
+  if (o->resume_clock >= 0) { /* from that clock, and not from where the journals after it lead */
+    epact_recovery_free(&keep->recovery);
+    if ((code = epact_recovery_open(keep->disk, o->resume_clock, &keep->recovery))) return code;
+  }
   begin->run = keep->recovery.manifest.run;
   begin->snapshot = keep->recovery.manifest.clock;
   begin->clock = keep->recovery.clock;
