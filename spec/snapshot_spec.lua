@@ -251,7 +251,7 @@ describe("a job of other workers", function()
   end)
 
   it("begins at the clock that is named, not where the journals after it lead", function()
-    local function run(last, resume)
+    local function go_on(last, resume)
       return epact.run({ workers = 2, snapshot = { every = 5, dir = folder .. "/s", durability = "journal" },
         resume = resume }, function(w)
         local t, begin = w:table("t", { rows = 1, cols = 1 }), w:now()
@@ -263,9 +263,9 @@ describe("a job of other workers", function()
         return begin * 1000 + t:cell(0, 0)
       end)
     end
-    assert.equal(24, run(12))
-    assert.equal(5000 + 2 * 8, run(8, 5))
-    assert.equal(1000 * 10 + 2 * 8, run(9, true)) -- 8 clocks, a barrier and the end: of the second run, not the first
+    assert.equal(24, go_on(12))
+    assert.equal(5000 + 2 * 8, go_on(8, 5))
+    assert.equal(1000 * 10 + 2 * 8, go_on(9, true)) -- 8 clocks, a barrier and the end: of the second run, not the first
   end)
 
   it("is refused a folder in which it would begin anew, or has nothing to go on from", function()
