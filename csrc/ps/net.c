@@ -192,7 +192,8 @@ static void take_frame(epact_net *net, epact_letter *letter)
   } else if (m->kind == EPACT_M_REGISTER) { /* may be sent again before its sender knows the members */
     const char *known = m->shard >= 0 && m->shard < net->size ? net->endpoint[m->shard] : "";
     if (!*known || strncmp(m->text, known, strlen(known)) != 0)
-      epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a registration: the job has begun");
+      epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a registration of rank %d at %.64s: the job has begun%s%s",
+                   m->shard, m->text, *known ? " with it at " : "", known);
   } else if (!epact_net_is_from(net, letter)) {
     epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame that claims to come from rank %d", m->sender);
   } else if (fenced) {

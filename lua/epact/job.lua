@@ -81,6 +81,7 @@ local function open_process(where, o, place)
     if o.on_loss == "restart" and reason:find("[E_LOST]", 1, true) then job.ask_for_restart(where .. ": " .. reason) end
     check(C.epact_error_code(), where)
   end
+  count = count + 1 -- one that could not begin could not anywhere
   return process
 end
 
