@@ -291,6 +291,8 @@ void epact_net_close(epact_net *net)
     bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);
     int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
     if (!net->dealer[rank]) continue;
+    /* An event that finds nobody to take it any more would not be freed. */
+    if (net->monitor[rank]) zmq_socket_monitor(net->dealer[rank], NULL, 0);
     zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(net->dealer[rank]);
   }

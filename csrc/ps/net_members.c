@@ -136,8 +136,11 @@ static void decline(epact_net *net, const epact_entry *entry, const char *reason
   if (net->number[spare] == entry->number) return;
   epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a process that wants to join: %s", reason);
   pthread_mutex_lock(&net->send_lock);
+  if (net->dealer[spare]) {
+    zmq_socket_monitor(net->dealer[spare], NULL, 0);
+    zmq_close(net->dealer[spare]);
+  }
   if (net->monitor[spare]) zmq_close(net->monitor[spare]);
-  if (net->dealer[spare]) zmq_close(net->dealer[spare]);
   net->monitor[spare] = net->dealer[spare] = NULL;
   pthread_mutex_unlock(&net->send_lock);
   epact_entry_keep(net, spare, entry);
