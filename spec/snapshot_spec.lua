@@ -268,6 +268,16 @@ describe("a job of other workers", function()
     assert.equal(1000 * 10 + 2 * 8, go_on(9, true)) -- 8 clocks, a barrier and the end: of the second run, not the first
   end)
 
+  it("that is started again goes on from its last snapshot, not from the clock that is named", function()
+    assert.same({ 0, 20 }, count(2, 10, {}))
+    assert.same({ 5, 30 }, count(2, 15, { resume = 5 }))
+    local results = jobs.run(([[
+      print((require "epact".run({ workers = 2, on_loss = "restart", resume = 5,
+        snapshot = { every = 5, dir = %q } }, function(w) return w:now() end)))]]):format(folder .. "/s"),
+      { prefix = { [0] = "env EPACT_RESTART=1" } })
+    assert.same({ code = 0, output = "15\n", errors = "" }, results[0])
+  end)
+
   it("is refused a folder in which it would begin anew, or has nothing to go on from", function()
     local function refusal(given) return select(2, pcall(count, 1, 5, given)) end
     assert.matches("epact.run: snapshots in .-: the folder has no snapshot %[E_SNAPSHOT%]", refusal { resume = true })
@@ -546,6 +556,18 @@ describe("epact snapshots", function()
       list[2].tables[2].name, list[2].tables[2].rows })
   end)
 
+  it("counts the states of processes without a shard", function()
+    outputs(run([[
+      given.servers = 1
+      epact.run(given, function(w)
+        w:state(function() return ("x"):rep(1e5) end, print)
+        w:clock()
+      end)]], { 2, 1 }, { every = 1 }), 2)
+    local list = require "epact.snapshots".list(folder .. "/s")
+    assert.equal(2, list[#list].states)
+    assert.is_true(list[#list].bytes > 2e5, list[#list].bytes)
+  end)
+
   it("tells which is bad, and why", function()
     epact.run({ workers = 1, snapshot = { every = 1, dir = folder .. "/s" } }, function(w)
       local t = w:table("t", { rows = 9, cols = 9 })
@@ -576,6 +598,9 @@ describe("epact snapshots", function()
     assert.same({ folder .. " has no snapshot\n", 0 }, { show(folder) })
     assert.equal(1, select(2, show(folder .. " --check")))
     assert.equal(2, select(2, show ""))
+    local usage, status = show "--help"
+    assert.equal(0, status)
+    assert.matches("usage: epact launch", usage, 1, true)
     assert.equal(2, select(2, show(folder .. " --chek")))
   end)
 end)

@@ -229,6 +229,7 @@ int epact_binder_pass(epact_binder *b, int local, int64_t clock, const void *sta
     if (a && state) code = epact_part_state(&a->states, slot, clock, state, bytes, b->run);
   }
   if (state && b->journal && !code) code = record_state(b, slot, clock, state, bytes);
+  if (code) return code; /* no part may be finished without its state */
   b->passed[local] = clock;
   hand_over(b);
   return code;
@@ -247,6 +248,7 @@ int epact_binder_finish(epact_binder *b, int local, int64_t clock, const void *s
     last->given = true;
     if (b->journal) code = epact_part_last_state(&b->log, b->first_slot + local, clock, state, bytes, b->run);
   }
+  if (code) return code;
   b->passed[local] = EPACT_FOREVER;
   hand_over(b);
   return code;

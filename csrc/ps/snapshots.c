@@ -96,7 +96,7 @@ static int look(epact_disk *disk, int64_t clock, epact_snapshot *s)
   s->shards = r.manifest.shards;
   s->workers = r.manifest.slots;
   s->deterministic = r.manifest.deterministic;
-  for (int rank = 0; rank < r.manifest.shards; rank++) s->bytes += (int64_t)r.manifest.part[rank].bytes;
+  for (int rank = 0; rank < r.manifest.processes; rank++) s->bytes += (int64_t)r.manifest.part[rank].bytes;
   for (int32_t f = 0; f < r.journal.files; f++) s->journal_bytes += (int64_t)r.journal.bytes[f];
   const epact_part_reader reader = { .look = look_at, .context = s };
   code = epact_recovery_load(disk, &r, &reader);

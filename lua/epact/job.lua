@@ -40,7 +40,10 @@ local function snapshot_fields(where, o, raw)
   raw.journal = snapshot.durability == "journal" and 1 or 0
   raw.resume_clock = type(o.resume) == "number" and o.resume or -1
   local again = o.on_loss == "restart" and cluster.restart() > 0
-  if again and not o.resume then o.resume = "if any" end
+  if again then -- a clock that is named is where the first start began, and may be swept away by now
+    raw.resume_clock = -1
+    o.resume = o.resume or "if any"
+  end
   raw.resume = o.resume == "if any" and C.EPACT_RESUME_IF_ANY or o.resume and C.EPACT_RESUME or 0
   return snapshot -- owns the string that raw points to
 end

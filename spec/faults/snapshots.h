@@ -100,8 +100,9 @@ static void check_kept(int code)
     const void *state = epact_worker_keep_state(worker, &bytes);
     int64_t done = begun < KEPT_CLOCKS ? begun : KEPT_CLOCKS; /* to finish is a clock as well */
     EXPECT(begun >= promised, "durable was clock %d, it begins at %d", (int)promised, (int)begun);
-    EXPECT(begun ? bytes == sizeof done && !memcmp(state, &done, bytes) : !state, "the state of clock %d is there",
-           (int)begun);
+    EXPECT(begun ? bytes == sizeof done && !memcmp(state, &done, bytes) : !state,
+           "the state of clock %d is there: %d bytes, %d", (int)begun, (int)bytes,
+           bytes == sizeof done ? *(const int *)state : -1);
     EXPECT(!open_kept_table(worker, &table) && !epact_table_fetch(table, KEPT_ROWS, NULL), "the table is there");
     for (int64_t row = 0; row < KEPT_ROWS; row++)
       EXPECT(epact_table_get_i64(table, row)[0] == done, "row %d is of clock %d", (int)row, (int)begun);
