@@ -116,8 +116,8 @@ end)
 describe("epact launch --restarts", function()
   -- What each process does in each start: `deeds[rank][restart]`.
   local function job(deeds, body)
-    return script(("local deeds = %s\nlocal deed = deeds[os.getenv 'EPACT_RANK' + 1][os.getenv 'EPACT_RESTART' + 1]\n")
-      :format(deeds) .. [[
+    return script(("local deeds, start = %s, os.getenv 'EPACT_RESTART' or 0\n"
+      .. "local deed = deeds[os.getenv 'EPACT_RANK' + 1][start + 1]\n"):format(deeds) .. [[
       local ffi = require "ffi"
       ffi.cdef "int pause(void);"
       if deed == "kill" then os.execute "kill -9 $PPID" end

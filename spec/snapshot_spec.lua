@@ -278,6 +278,24 @@ describe("a job of other workers", function()
     assert.same({ code = 0, output = "15\n", errors = "" }, results[0])
   end)
 
+  it("has its folder for itself, and shares it with all its processes", function()
+    local snapshot = { every = 5, dir = folder .. "/s" }
+    local pool = epact.start { workers = 1, snapshot = snapshot }
+    local ok, message = pcall(epact.start, { workers = 1, snapshot = snapshot, resume = true })
+    pool:close()
+    assert.is_false(ok)
+    assert.matches("another job keeps its snapshots there now %[E_SNAPSHOT%]", message)
+    epact.start({ workers = 1, snapshot = snapshot, resume = true }):close()
+
+    local results = run([[
+      given.snapshot.dir = given.snapshot.dir .. os.getenv "EPACT_RANK"
+      epact.run(given, print)]], { 2, 1 }, {})
+    for rank = 0, 1 do
+      assert.equal(1, results[rank].code)
+      assert.matches("rank 1 does not see in .-/s1 what rank 0 has written there", results[rank].errors)
+    end
+  end)
+
   it("is refused a folder in which it would begin anew, or has nothing to go on from", function()
     local function refusal(given) return select(2, pcall(count, 1, 5, given)) end
     assert.matches("epact.run: snapshots in .-: the folder has no snapshot %[E_SNAPSHOT%]", refusal { resume = true })
@@ -336,7 +354,7 @@ describe("options of snapshots", function()
     local function of(dir) return refusal { workers = 1, snapshot = { every = 1, dir = dir } } end
     assert.matches("/file is not a folder %[E_DISK%]", of(folder .. "/file"))
     assert.matches("cannot make the folder .-/file/in: Not a directory %[E_DISK%]", of(folder .. "/file/in"))
-    assert.matches("rank 0 cannot keep its snapshots: .-/proc/clock%-0%.part%-0%.tmp: .- %[E_DISK%]", of "/proc")
+    assert.matches("epact.run: snapshots in /proc: cannot open /proc/.lock: .- %[E_DISK%]", of "/proc")
     assert.equal("ran", (epact.run({ workers = 1, snapshot = { every = 1, dir = folder .. "/a/b/c" } },
       function() return "ran" end)))
     assert.is_true(exists "a/b/c/clock-0.manifest")

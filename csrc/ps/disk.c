@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sys/file.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 typedef struct {
   epact_disk disk;
   char *folder;
+  int lock;            /* a descriptor, -1: the folder is not locked */
   epact_file_log *log; /* the file appended to last */
   char log_name[256];
 } folder_disk;
@@ -118,8 +121,21 @@ epact_disk *epact_disk_open(const char *folder)
     return NULL;
   }
   memcpy(f->folder, folder, strlen(folder) + 1);
+  f->lock = -1;
   f->disk = (epact_disk){ write_whole, read_whole, append, sync_log, remove_file, list, f };
   return &f->disk;
+}
+
+int epact_disk_lock(epact_disk *disk)
+{
+  folder_disk *f = disk->context;
+  char path[PATH_BYTES];
+  int code = path_of(f, ".lock", path);
+  if (code) return code;
+  f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (f->lock < 0) return epact_fail(EPACT_E_DISK, "cannot open %s: %s", path, strerror(errno));
+  if (!flock(f->lock, LOCK_EX | LOCK_NB) || (errno != EWOULDBLOCK && errno != EINTR)) return EPACT_OK;
+  return epact_fail(EPACT_E_SNAPSHOT, "another job keeps its snapshots there now");
 }
 
 void epact_disk_close(epact_disk *disk)
@@ -127,6 +143,7 @@ void epact_disk_close(epact_disk *disk)
   if (!disk) return;
   folder_disk *f = disk->context;
   epact_file_close(f->log);
+  if (f->lock >= 0) close(f->lock);
   free(f->folder);
   free(f);
 }

@@ -22,6 +22,8 @@ typedef struct {
 
 /** A folder of the file system, made when it is missing. NULL: E_DISK. */
 epact_disk *epact_disk_open(const char *folder);
+/** Keeps other jobs out of the folder until it is closed: E_SNAPSHOT when one has it. */
+int epact_disk_lock(epact_disk *disk);
 void epact_disk_close(epact_disk *disk);
 
 #endif

@@ -345,7 +345,8 @@ int epact_keep_open(epact_keep **result, const epact_process_options *o, epact_b
   epact_condition_init(&keep->changed);
   keep->disk = epact_disk_open(o->snapshots);
   if (!keep->disk) return EPACT_E_DISK;
-  int code = o->rank == 0 ? look(keep, o, begin) : EPACT_OK;
+  int code = o->rank == 0 ? epact_disk_lock(keep->disk) : EPACT_OK;
+  if (!code && o->rank == 0) code = look(keep, o, begin);
   return code ? fail_folder(keep, code) : EPACT_OK;
 }
 
@@ -486,6 +487,20 @@ static int await_beginning(epact_keep *keep)
   return code;
 }
 
+/* Every process must see what rank 0 has written: of folders that are not one nothing can be resumed. */
+static int check_shared(const epact_keep *keep)
+{
+  epact_recovery found;
+  if (keep->keeper.rank == 0) return EPACT_OK;
+  memset(&found, 0, sizeof found);
+  bool ours = !epact_recovery_open(keep->disk, keep->begins, &found) && found.manifest.run == keep->keeper.run;
+  epact_recovery_free(&found);
+  if (ours) return EPACT_OK;
+  return epact_fail(EPACT_E_SNAPSHOT,
+                    "rank %d does not see in %s what rank 0 has written there: all processes must share the folder",
+                    keep->keeper.rank, keep->folder);
+}
+
 int epact_keep_start(epact_keep *keep)
 {
   bool is_new = keep->keeper.newest != keep->begins;
@@ -497,6 +512,7 @@ int epact_keep_start(epact_keep *keep)
   keep->started = true;
   int code = is_new ? save_beginning(keep) : EPACT_OK;
   if (!code && is_new) code = await_beginning(keep);
+  if (!code) code = check_shared(keep);
   if (code || !keep->journal) return code;
   pthread_mutex_lock(&keep->lock);
   epact_binder_start(&keep->binder);

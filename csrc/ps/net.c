@@ -100,6 +100,7 @@ static int prepare(epact_net *net, const epact_process_options *options)
   net->servers = options->servers > 0 ? options->servers : options->size;
   net->job = options->job;
   net->deterministic = options->deterministic != 0;
+  net->journal = options->snapshots && options->journal;
   net->snapshot_every = options->snapshots ? options->snapshot_every : 0;
   net->interrupted = options->interrupted;
   net->wake[0] = net->wake[1] = -1;

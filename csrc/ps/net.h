@@ -63,6 +63,7 @@ struct epact_net {
   uint64_t job;             /* the number of the job, which all know: frames that register carry it */
   uint64_t *number;         /* by rank: what frames to it carry; drawn by each, told only to members */
   bool deterministic;
+  bool journal;
   int64_t snapshot_every;                 /* 0: none */
   struct epact_beginning *begin;          /* rank 0 tells it, the others hear it */
   void *context, *router, **dealer;       /* dealer[rank]; NULL for this process */

@@ -96,6 +96,10 @@ static int take_registration(epact_net *net, const epact_letter *letter, int32_t
     return epact_fail(EPACT_E_JOB, "rank 0 takes a snapshot every %" PRId64 " clocks (0: none), rank %d every %" PRId64,
                       net->snapshot_every, m->shard, m->cursor);
   }
+  if ((m->code != 0) != net->journal) {
+    return epact_fail(EPACT_E_JOB, "rank 0 keeps %s journal, rank %d %s", net->journal ? "a" : "no", m->shard,
+                      m->code ? "does" : "does not");
+  }
   if (m->request != (uint32_t)net->servers) {
     return epact_fail(EPACT_E_JOB, "rank 0 has shards on %d processes, rank %d on %" PRIu32, net->servers, m->shard,
                       m->request);
@@ -261,6 +265,7 @@ static int send_registration(epact_net *net, int workers)
                          .slot = workers,
                          .request = (uint32_t)net->servers,
                          .cursor = net->snapshot_every,
+                         .code = net->journal ? -1 : 0,
                          .final = net->deterministic,
                          .text = text };
   return epact_net_send(net, 0, &self);

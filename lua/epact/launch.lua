@@ -107,8 +107,8 @@ local function commands_of(job, attempt)
     for _, variable in ipairs(remote and environment(job.env or {}) or job.env or {}) do
       if variable:find "=" then program[#program + 1] = variable end -- others are inherited
     end
-    local own = { EPACT_RANK = i - 1, EPACT_SIZE = #job.places, EPACT_ROOT = job.root, EPACT_RESTART = attempt,
-      EPACT_WORKERS = job.workers }
+    local own = { EPACT_RANK = i - 1, EPACT_SIZE = #job.places, EPACT_ROOT = job.root, EPACT_WORKERS = job.workers,
+      EPACT_RESTART = job.restarts > 0 and attempt or nil }
     for _, name in ipairs { "EPACT_RANK", "EPACT_SIZE", "EPACT_ROOT", "EPACT_RESTART", "EPACT_WORKERS" } do
       if own[name] then program[#program + 1] = name .. "=" .. own[name] end
     end

@@ -123,13 +123,18 @@ local function give_up(self, failure)
   core.fail("%s", failure)
 end
 
+-- From the first task on: a signal that comes before is the interpreter's.
+local function work(self, task, finish)
+  submit(self, task, finish)
+  return collect(self)
+end
+
 -- One phase; `finish`: a worker whose function returns leaves the job, so that nobody waits for it.
 local function run_phase(self, f, finish)
   local task = ship.encode(f, "the worker function")
   self.task = f -- data sets travel by address: they live here until every worker has taken them over
   local begin = C.epact_now()
-  submit(self, task, finish)
-  local outcomes, failure = watched(self, collect)
+  local outcomes, failure = watched(self, work, task, finish)
   if failure then give_up(self, failure) end
   self.seconds = (self.seconds or 0) + (C.epact_now() - begin)
   self.last = outcomes
@@ -195,8 +200,7 @@ function methods:close()
   local failure, _
   local code = C.EPACT_OK
   if not self.broken then
-    submit(self, nil, true)
-    _, failure = watched(self, collect)
+    _, failure = watched(self, work, nil, true)
     if not failure then code = watched(self, drain) end
     if code ~= C.EPACT_OK then failure = ("%s: %s"):format(self.where, last_failure(code)) end
   end
