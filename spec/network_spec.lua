@@ -197,6 +197,6 @@ describe("a job on three machines", function()
   it("ends on both sides of a cut that is longer", function()
     local results = cut_off(2, 1)
     for rank = 0, 1 do assert.matches("rank 2 was lost .-%[E_LOST%]", results[rank].errors) end
-    assert.matches("rank [01] was lost .-%[E_LOST%]", results[2].errors)
+    assert.matches("rank %d was lost .-%[E_LOST%]", results[2].errors) -- as it finds, or is told when the cut is healed
   end)
 end)

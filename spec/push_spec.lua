@@ -281,7 +281,7 @@ describe("waits", function()
         local t, sum, rng = w:table("t", { rows = 8, cols = 8 }), 0, w:rng()
         for _ = 1, 20 do
           t:fetch()
-          if w.rank == 1 then for _ = 1, 300000 do sum = sum + rng:uniform() end end
+          if w.rank == 1 then for _ = 1, 3000000 do sum = sum + rng:uniform() end end
           w:clock()
         end
         return sum
