@@ -24,6 +24,23 @@ local function resident_bytes()
 end
 
 describe("epact.run", function()
+  it("prints the lines of its workers whole, as print would", function()
+    local results = jobs.run [[
+      io.stdout:setvbuf "no" -- what is written in two pieces is torn
+      require "epact".run({ workers = 4 }, function(w)
+        for i = 1, 1000 do print(w.id, i, nil, true) end
+        print()
+      end)
+    ]]
+    local lines, whole = 0, { [""] = 4 }
+    for q = 0, 3 do for i = 1, 1000 do whole[("%d\t%d\tnil\ttrue"):format(q, i)] = 1 end end
+    for line in results[0].output:gmatch "([^\n]*)\n" do
+      assert.is_true((whole[line] or 0) > 0, line)
+      whole[line], lines = whole[line] - 1, lines + 1
+    end
+    assert.equal(4004, lines)
+  end)
+
   it("returns what the first worker returned, and a report with all results", function()
     local first, report = epact.run({ workers = 3 }, function(w) return w.id * 10, w.workers end)
     assert.equal(0, first)

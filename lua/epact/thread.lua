@@ -11,6 +11,13 @@ local thread = {}
 
 local own_directory = debug.getinfo(1, "S").short_src:match "^(.*[/\\])[^/\\]*$" or "epact"
 
+-- The workers of a process share its output, and the C library locks it for one write at a time: a line is one write.
+function print(...) -- luacheck: globals print
+  local line = {}
+  for i = 1, select("#", ...) do line[i] = tostring((select(i, ...))) end
+  io.stdout:write(table.concat(line, "\t") .. "\n")
+end
+
 local workers = {} -- by address: a worker keeps its tables between the tasks of a pool
 local held         -- the last outcome, so that data sets in it live until they were taken over
 
