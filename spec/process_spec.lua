@@ -218,6 +218,33 @@ describe("a failure in one process", function()
     end
   end)
 
+  it("of shape leaves nothing behind: the table can be opened as it is", function()
+    local results = run [[
+      local sum = epact.run({ workers = 1, timeout = 20 }, function(w)
+        local first = w.id == 0 and w:table("t", { rows = 4, cols = 1, push = true })
+        w:barrier()
+        if w.id == 1 then
+          local ok, message = pcall(w.table, w, "t", { rows = 4, cols = 3, push = true })
+          assert(not ok and message:find("E_SCHEMA", 1, true), message)
+        end
+        local t = first or w:table("t", { rows = 4, cols = 1, push = true })
+        for row = 0, 3 do t:inc(row, 0, 10 * row + w.id) end
+        w:clock()
+        w:barrier()
+        local sum = 0
+        for row = 0, 3 do sum = sum + t:get(row)[0] end
+        assert(sum == 124, sum)
+        return sum
+      end)
+      print(sum)
+    ]]
+    for rank = 0, 1 do
+      assert.equal("", results[rank].errors)
+      assert.equal(0, results[rank].code)
+    end
+    assert.equal("124\n", results[0].output)
+  end)
+
   it("that killed it is a timeout that names it", function()
     local results = run([[
       epact.run({ workers = 1, timeout = 0.5 }, function(w)

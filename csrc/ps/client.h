@@ -143,6 +143,12 @@ static inline bool epact_client_waits(const epact_client *client, int shard)
 {
   return client->link[shard].waiting;
 }
+/* client.c, for client_answers.c */
+/** The open request once more, as a new one. */
+int epact_client_ask_again(epact_client *client, int shard);
+/** The shard has applied what is tagged <= clock. */
+void epact_client_take_ack(const epact_client *client, epact_link *link, int64_t clock);
+
 /** Takes one message from a shard. Unexpected ones (late, repeated) are ignored. */
 int epact_client_step(epact_client *client, const epact_message *message);
 /** Sends again what was not answered: after a reconnection, or on a lossy network. */

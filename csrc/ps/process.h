@@ -61,6 +61,7 @@ struct epact_process {
   _Atomic int32_t active; /* own workers that have not finished */
   int64_t *admitted;      /* joining, by shard: the clock it takes batches from; -1 not heard yet */
   double timeout;
+  int (*interrupted)(void); /* asked while the process is opened; NULL: never */
   bool deterministic;
   epact_worker *worker;
   epact_net *net;   /* NULL when size is 1 */
@@ -106,8 +107,14 @@ void epact_process_admitted(epact_process *process, int shard, int64_t clock);
 int epact_fail_waiting(int code, const char *table, const char *what, int64_t number);
 /** EPACT_OK, or E_STOPPED with the reason as the sentence. */
 int epact_process_check(epact_process *process);
+/** The same while the process is opened: Ctrl-C ends that, too. */
+int epact_process_check_opening(epact_process *process);
 /** As epact_process_stop; `tell`: the other processes too. */
 void epact_process_stop_here(epact_process *process, const char *reason, bool tell);
+/** The first failure since the last look: of a step inside emit, of a shard, of the job. */
+int epact_worker_check(epact_worker *worker);
+/** Until no shard owes an answer. `table`: its name for errors, or NULL. */
+int epact_worker_await_answers(epact_worker *worker, const char *table);
 /** Until other processes have acknowledged all batches of a worker that has finished, or `end`. */
 int epact_worker_settle(epact_worker *worker, double end);
 /** Puts an answer into a local worker's inbox; takes over decoded and frame. */
