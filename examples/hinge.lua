@@ -94,7 +94,7 @@ epact.command.main(function()
   local model, report = epact.run({ workers = o.workers, seed = o.seed,
     staleness = o.deterministic and 0 or o.staleness, deterministic = o.deterministic }, function(w)
     local line = w.id == 0 and progress.new(o.epochs)
-    local steps = o.kernel == "c" and hinge.train or train
+    local steps = o.kernel == "c" and hinge.fit or train
     local model = steps(w, X, y, { l2 = o.l2, step = step, decay = decay, epochs = o.epochs, clocks = o.clocks,
       on_report = function(now) line:step(now.epoch, ("objective %.6f"):format(now.objective)) end })
     if line then line:done() end

@@ -40,7 +40,7 @@ epact.command.main(function()
   local model, report = epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed,
     deterministic = o.deterministic }, function(w)
     local line = w.id == 0 and epact.progress.new(o.max_sweeps)
-    local model = lasso.train(w, X, y, {
+    local model = lasso.fit(w, X, y, {
       lambda = o.lambda, lambda_ratio = o.ratio, l2 = o.l2, standardise = not o.raw, intercept = not o.no_intercept,
       tolerance = o.tolerance, max_sweeps = o.max_sweeps,
       on_report = function(now)

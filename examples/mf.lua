@@ -60,7 +60,7 @@ epact.command.main(function()
       resume = snapshot and o.resume and "if any", snapshot = snapshot },
       function(w)
         local line = w.id == 0 and progress.new(o.epochs)
-        local model = mf.train(w, ratings, {
+        local model = mf.fit(w, ratings, {
           factors = factors, lambda = o.lambda, step = o.step, decay = o.decay, epochs = o.epochs, clocks = o.clocks,
           test = test, on_divergence = "keep",
           on_report = function(now)

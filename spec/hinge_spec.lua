@@ -18,7 +18,7 @@ end
 
 local function fit(X, y, run, given)
   run.seed = run.seed or 1
-  return (epact.run(run, function(w) return hinge.train(w, X, y, given) end))
+  return (epact.run(run, function(w) return hinge.fit(w, X, y, given) end))
 end
 
 describe("hinge loss over the parameter server", function()

@@ -68,7 +68,7 @@ local function read_answers(name)
 end
 
 local function fit(X, y, run, given)
-  return (epact.run(run, function(w) return lasso.train(w, X, y, given) end))
+  return (epact.run(run, function(w) return lasso.fit(w, X, y, given) end))
 end
 
 --- Compares with the other program's coefficients, in units of the largest.
@@ -218,16 +218,16 @@ describe("lasso over the parameter server", function()
   it("trains several models in one job, under different names", function()
     local X = matrix(small, 2, "dense")
     local both = epact.run({ workers = 2 }, function(w)
-      local one = lasso.train(w, X, response, with { name = "one" })
-      local two = lasso.train(w, X, response, with { name = "two", l2 = 1 })
+      local one = lasso.fit(w, X, response, with { name = "one" })
+      local two = lasso.fit(w, X, response, with { name = "two", l2 = 1 })
       return { one.coefficients[1], two.coefficients[1] }
     end)
     assert.near(2, both[1], 1e-6)
     assert.near(11 / 8, both[2], 1e-6)
     assert.error_matches(function()
       epact.run({ workers = 2 }, function(w)
-        lasso.train(w, X, response, plain)
-        lasso.train(w, X, response, plain)
+        lasso.fit(w, X, response, plain)
+        lasso.fit(w, X, response, plain)
       end)
     end, "trained 'lasso' before: give the model another name")
   end)

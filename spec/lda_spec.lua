@@ -48,7 +48,7 @@ local function train(options, given)
         sums[#sums + 1] = { sum, least }
       end
     end
-    local model = lda.train(w, corpus, given)
+    local model = lda.fit(w, corpus, given)
     model.sampler:check()
     local total, wrong = 0, 0
     for topic = 0, given.topics - 1 do total = total + model.sampler:total(topic) end
@@ -114,7 +114,7 @@ describe("LDA", function()
       local epact, lda = require "epact", require "epact.mcmc.lda"
       local corpus = epact.data.corpus %q
       local _, report = epact.run({ workers = %%d, seed = 9, deterministic = true }, function(w)
-        local model = lda.train(w, corpus, { topics = 5, sweeps = 6, blocks = 3, every = 2 })
+        local model = lda.fit(w, corpus, { topics = 5, sweeps = 6, blocks = 3, every = 2 })
         local bits = {}
         for _, now in ipairs(model.history) do bits[#bits + 1] = ("%%%%.17g"):format(now.likelihood) end
         for word = 0, corpus.words - 1 do
@@ -153,7 +153,7 @@ describe("LDA", function()
         end
       end
       w.clock, w.barrier = stopping(clock), stopping(barrier)
-      local model = lda.train(w, corpus, { topics = 4, sweeps = 4, blocks = 5, every = 2, start = given.start })
+      local model = lda.fit(w, corpus, { topics = 4, sweeps = 4, blocks = 5, every = 2, start = given.start })
       model.sampler:check()
       local bits = { model.sampler:state() }
       for _, now in ipairs(model.history) do bits[#bits + 1] = ("%.17g"):format(now.likelihood) end
@@ -196,7 +196,7 @@ describe("LDA", function()
             if self:now() == 20 then error "stopped" end
           end
         end
-        local model = lda.train(w, corpus, { topics = 4, sweeps = 5, blocks = 5, every = 2 })
+        local model = lda.fit(w, corpus, { topics = 4, sweeps = 5, blocks = 5, every = 2 })
         model.sampler:check()
         local sum = 0
         for topic = 0, 3 do sum = sum + model.sampler:total(topic) end
@@ -220,7 +220,7 @@ describe("LDA", function()
   it("with more workers than documents, or one topic, works", function()
     local few = corpus:slice(0, 2)
     local sum = epact.run({ workers = 5 }, function(w)
-      local model = lda.train(w, few, { topics = 1, sweeps = 2, every = 1 })
+      local model = lda.fit(w, few, { topics = 1, sweeps = 2, every = 1 })
       model.sampler:check()
       return model.sampler:total(0)
     end)
@@ -230,28 +230,28 @@ describe("LDA", function()
   it("refuses wrong options at the user's line", function()
     local function refused(given)
       local message = epact.run({ workers = 1 }, function(w)
-        return select(2, pcall(function() lda.train(w, corpus, given) end))
+        return select(2, pcall(function() lda.fit(w, corpus, given) end))
       end)
       return message:match "^spec/lda_spec%.lua:%d+: (.*)$" or message
     end
-    assert.equal("lda.train: unknown option 'topic' (did you mean 'topics'?)", refused { topic = 3 })
-    assert.equal("lda.train: option 'topics' must be an integer >= 1, got 0", refused { topics = 0 })
-    assert.equal("lda.train: option 'alpha' must be a positive number, got -1", refused { alpha = -1 })
-    assert.equal("lda.train: option 'beta' must be a positive number, got 0", refused { beta = 0 })
-    assert.equal("lda.train: option 'sweeps' must be an integer >= 1, got 2.5", refused { sweeps = 2.5 })
-    assert.equal("lda.train: option 'start' must be one of random, sequential, got \"warm\"",
+    assert.equal("lda.fit: unknown option 'topic' (did you mean 'topics'?)", refused { topic = 3 })
+    assert.equal("lda.fit: option 'topics' must be an integer >= 1, got 0", refused { topics = 0 })
+    assert.equal("lda.fit: option 'alpha' must be a positive number, got -1", refused { alpha = -1 })
+    assert.equal("lda.fit: option 'beta' must be a positive number, got 0", refused { beta = 0 })
+    assert.equal("lda.fit: option 'sweeps' must be an integer >= 1, got 2.5", refused { sweeps = 2.5 })
+    assert.equal("lda.fit: option 'start' must be one of random, sequential, got \"warm\"",
       refused { start = "warm" })
-    assert.equal("lda.train: option 'on_report' must be a function, got 3", refused { on_report = 3 })
-    assert.equal("lda.train: the options must be a table, got \"20\"", refused "20")
+    assert.equal("lda.fit: option 'on_report' must be a function, got 3", refused { on_report = 3 })
+    assert.equal("lda.fit: the options must be a table, got \"20\"", refused "20")
   end)
 
   it("refuses what is no corpus at the user's line", function()
     local messages = epact.run({ workers = 1 }, function(w)
-      local function message(set) return select(2, pcall(function() lda.train(w, set, { topics = 2 }) end)) end
+      local function message(set) return select(2, pcall(function() lda.fit(w, set, { topics = 2 }) end)) end
       return { message(), message {}, message(require "epact".data.new("dense", 2, 2)) }
     end)
     for _, message in ipairs(messages) do
-      assert.matches("^spec/lda_spec%.lua:%d+: lda%.train: corpus must be a corpus, got ", message)
+      assert.matches("^spec/lda_spec%.lua:%d+: lda%.fit: corpus must be a corpus, got ", message)
     end
     assert.equal(3, #messages)
   end)
@@ -263,7 +263,7 @@ describe("LDA", function()
     local vocabulary = {}
     for word = 0, words - 1 do vocabulary[word] = "word" .. word end
     epact.run({ workers = 3, seed = 2 }, function(w)
-      lda.save(w, lda.train(w, corpus, { topics = 3, sweeps = 20 }), vocabulary, folder)
+      lda.save(w, lda.fit(w, corpus, { topics = 3, sweeps = 20 }), vocabulary, folder)
     end)
     local function lines(name)
       local list = {}
@@ -312,7 +312,7 @@ describe("LDA", function()
 
   it("says where it could not write", function()
     local ok, message = pcall(epact.run, { workers = 1 }, function(w)
-      lda.save(w, lda.train(w, corpus, { topics = 2, sweeps = 1 }), {}, "/no/such/folder")
+      lda.save(w, lda.fit(w, corpus, { topics = 2, sweeps = 1 }), {}, "/no/such/folder")
     end)
     assert.is_false(ok)
     assert.matches("lda%.save: /no/such/folder/documents%.0%.tsv: No such file or directory %[E_IO%]", message)

@@ -51,14 +51,14 @@ describe("a second model in one job", function()
     local corpus = epact.data.corpus("examples/data/docword.sotu.txt.gz", "examples/data/vocab.sotu.txt"):slice(0, 4)
     local given = { topics = 3, sweeps = 2 }
     local first, second = epact.run({ workers = 1, seed = 7 }, function(w)
-      local one = lda.train(w, corpus, given)
-      local two = lda.train(w, corpus, { topics = 3, sweeps = 2, name = "again" })
+      local one = lda.fit(w, corpus, given)
+      local two = lda.fit(w, corpus, { topics = 3, sweeps = 2, name = "again" })
       return { one.history[1].likelihood, two.history[1].likelihood }
     end)
     assert.is_true(first[1] == first[2], tostring(second))
     assert.matches("this job has trained 'lda' before", failure(epact.run, { workers = 1 }, function(w)
-      lda.train(w, corpus, given)
-      lda.train(w, corpus, given)
+      lda.fit(w, corpus, given)
+      lda.fit(w, corpus, given)
     end))
   end)
 
@@ -67,9 +67,9 @@ describe("a second model in one job", function()
     local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
     local ratings = epact.data.ratings("examples/data/insteval.te.txt.gz"):slice(0, 500)
     local twice = {
-      ["hinge.train"] = function(w) hinge.train(w, X, y, { epochs = 1 }) end,
-      ["mf.train"] = function(w) mf.train(w, ratings, { epochs = 1 }) end,
-      ["lasso.train"] = function(w) lasso.train(w, X, y, { lambda_ratio = 0.5 }) end,
+      ["hinge.fit"] = function(w) hinge.fit(w, X, y, { epochs = 1 }) end,
+      ["mf.fit"] = function(w) mf.fit(w, ratings, { epochs = 1 }) end,
+      ["lasso.fit"] = function(w) lasso.fit(w, X, y, { lambda_ratio = 0.5 }) end,
     }
     for name, train in pairs(twice) do
       assert.matches(name .. ": this job has trained '%a+' before", failure(epact.run, { workers = 1 }, function(w)
@@ -85,7 +85,7 @@ describe("a second model in one job", function()
     for i = 0, 2 do X.start[i + 1], X.index[i], X.value[i], y.value[i] = i + 1, i % 2, 1 + i, i end
     X.index[1] = 4000000000
     assert.matches("entry 1 of X has column 4000000000 of 2", failure(epact.run, { workers = 1 }, function(w)
-      lasso.train(w, X, y, { lambda_ratio = 0.5 })
+      lasso.fit(w, X, y, { lambda_ratio = 0.5 })
     end))
   end)
 
@@ -94,8 +94,8 @@ describe("a second model in one job", function()
     local ratings = epact.data.new("ratings", 2, 2, 4)
     for k = 0, 3 do ratings.user[k], ratings.item[k], ratings.value[k] = math.floor(k / 2), k % 2, 3 end
     local status = epact.run({ workers = 1 }, function(w)
-      local constant = mf.train(w, ratings, { epochs = 30 })
-      local faded = mf.train(w, ratings, { epochs = 60, decay = 0.1, name = "faded" })
+      local constant = mf.fit(w, ratings, { epochs = 30 })
+      local faded = mf.fit(w, ratings, { epochs = 60, decay = 0.1, name = "faded" })
       return { constant.status, faded.status }
     end)
     assert.same({ "MAXITER", "MAXITER" }, status)
@@ -105,7 +105,7 @@ describe("a second model in one job", function()
     local corpus = epact.data.new("corpus", 1, 2, 1)
     corpus.start[1], corpus.word[0], corpus.count[0] = 1, 4000000000, 1
     assert.matches("the corpus has word 4000000000, its vocabulary 2 words", failure(epact.run, { workers = 1 },
-      function(w) lda.train(w, corpus, { topics = 2, sweeps = 1 }) end))
+      function(w) lda.fit(w, corpus, { topics = 2, sweeps = 1 }) end))
   end)
 end)
 

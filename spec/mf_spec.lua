@@ -12,7 +12,7 @@ end
 local function train(ratings, run, given)
   run.seed = 1
   return epact.run(run, function(w)
-    local model = mf.train(w, ratings, given)
+    local model = mf.fit(w, ratings, given)
     return { history = model.history, status = model.status, failure = model.failure }
   end)
 end
@@ -68,7 +68,7 @@ describe("matrix factorisation over the parameter server", function()
     local ratings = data.new("ratings", 1, 1, 2)
     ratings.value[0], ratings.value[1] = 1, 3
     local model = epact.run({ workers = 1 }, function(w)
-      local m = mf.train(w, ratings, { factors = 0, epochs = 1, step = 0.25, lambda = 0.5, clocks = 1 })
+      local m = mf.fit(w, ratings, { factors = 0, epochs = 1, step = 0.25, lambda = 0.5, clocks = 1 })
       return { m.factors.user[0], m.factors.item[0], mf.predict(m, 0, 0), m.history[1].train }
     end)
     local b, errors = 0, 0
@@ -84,9 +84,9 @@ describe("matrix factorisation over the parameter server", function()
 
   it("says at which clock it diverged, and can keep the last good model", function()
     assert.error_matches(function() train(senate, { workers = 2 }, with { step = 5 }) end,
-      "mf.train: diverged at clock %d+ %(epoch %d+%): the step 5 is too large, try 1.25 %[E_DIVERGED%]")
+      "mf.fit: diverged at clock %d+ %(epoch %d+%): the step 5 is too large, try 1.25 %[E_DIVERGED%]")
     local kept = epact.run({ workers = 2 }, function(w)
-      local model = mf.train(w, senate, with { step = 0.2, decay = 2, on_divergence = "keep" })
+      local model = mf.fit(w, senate, with { step = 0.2, decay = 2, on_divergence = "keep" })
       if w.id > 0 then return end
       return { status = model.status, epochs = #model.history, rmse = mf.rmse(model, senate_test:slice(0, 1)),
         history = model.history }
@@ -102,7 +102,7 @@ describe("matrix factorisation over the parameter server", function()
     os.remove(directory)
     process.run("mkdir -p " .. directory)
     local errors = epact.run({ workers = 2, staleness = 1, seed = 3 }, function(w)
-      local model = mf.train(w, senate, votes)
+      local model = mf.fit(w, senate, votes)
       mf.save(w, model, directory)
       w:barrier()
       return model.history[#model.history].test
@@ -130,7 +130,7 @@ describe("matrix factorisation over the parameter server", function()
         end
       end
       w.clock, w.barrier = stopping(clock), stopping(barrier)
-      local model = mf.train(w, senate, { factors = 3, epochs = 4, clocks = 5, step = 0.03, test = senate_test })
+      local model = mf.fit(w, senate, { factors = 3, epochs = 4, clocks = 5, step = 0.03, test = senate_test })
       local bits = { model.factors:state().user }
       for _, now in ipairs(model.history) do bits[#bits + 1] = ("%.17g %.17g"):format(now.train, now.test) end
       return table.concat(bits, " ")
@@ -178,7 +178,7 @@ describe("matrix factorisation over the parameter server", function()
     expect("ratings has no ratings", data.new("ratings", 1, 1, 0))
     assert.error_matches(function()
       epact.run({ workers = 2 }, function(w)
-        mf.predict(mf.train(w, senate, { epochs = 1 }), 100 * (1 - w.id), 0)
+        mf.predict(mf.fit(w, senate, { epochs = 1 }), 100 * (1 - w.id), 0)
       end)
     end, "is another worker's, this one has")
   end)

@@ -101,4 +101,11 @@ EPACT_API int epact_cores(void);
 /** CRC32C (Castagnoli) of `bytes` bytes, going on from `crc` (0 at first). */
 EPACT_API uint32_t epact_crc32c(uint32_t crc, const void *data, size_t bytes);
 
+/** Makes `bytes` bytes the content of `path`: they go to PATH.tmp, are synced, renamed and the folder is synced, so that
+ * after a crash or a failure at any point `path` holds all of the old content or all of the new. When this returns
+ * EPACT_OK the new content survives a loss of power. On failure PATH.tmp is removed; the content is the old one, or,
+ * where the sentence says that it is the folder that could not be synced, the new one that may not last.
+ * One writer at a time of a path: two would share PATH.tmp. */
+EPACT_API int epact_file_write_atomic(const char *path, const void *data, size_t bytes);
+
 #endif

@@ -8,13 +8,6 @@
 
 #include "internal.h"
 
-/** Makes `bytes` bytes the content of `path`: they go to PATH.tmp, are synced, renamed and the folder is synced, so that
- * after a crash or a failure at any point `path` holds all of the old content or all of the new. When this returns
- * EPACT_OK the new content survives a loss of power. On failure PATH.tmp is removed; the content is the old one, or,
- * where the sentence says that it is the folder that could not be synced, the new one that may not last.
- * One writer at a time of a path: two would share PATH.tmp. */
-int epact_file_write_atomic(const char *path, const void *data, size_t bytes);
-
 /** All of a regular file into new memory (*data, aligned for any type, freed with free(); one zero byte follows). */
 int epact_file_read(const char *path, char **data, size_t *bytes);
 

@@ -1,8 +1,9 @@
 --- Functions and values as strings, from one Lua state to another of the same process.
 --
 -- A function travels with its upvalues: plain data, other Lua functions, modules and their members (by
--- name), data sets (by address, shared). Anything else is an error that names the upvalue. Functions
--- that share an upvalue share it in the receiving state too. Bytecode comes from this process only.
+-- name), data sets (by address, shared), objects whose metatable is a member of a module (a model's class). Anything
+-- else is an error that names the upvalue. Functions that share an upvalue share it in the receiving state too.
+-- Bytecode comes from this process only.
 -- @module epact.ship
 
 local ffi = require "ffi"
@@ -79,12 +80,12 @@ local function pack_table(t, context, path, owner)
     local inner = type(key) == "string" and path .. "." .. key or ("%s[%s]"):format(path, tostring(key))
     values[n] = pack(value, context, inner, owner)
   end
-  return { "table", keys, values, n }
+  return { "table", keys, values, n, getmetatable(t) and context.modules[getmetatable(t)] }
 end
 
 local function pack_reference(value, context, path, owner)
   local kind = type(value)
-  if kind == "table" and getmetatable(value) then
+  if kind == "table" and getmetatable(value) and not context.modules[getmetatable(value)] then
     refuse(path, owner, ("an object with a metatable (%s)"):format(tostring(value):sub(1, 60)),
       "make it inside the worker function, or pass plain data")
   end
@@ -119,6 +120,13 @@ end
 
 local unpack_value
 
+-- A module, or a member of it: { module, member }.
+local function find_member(place)
+  local module = require(place[1])
+  if place[2] then return module[place[2]] end
+  return module
+end
+
 local function unpack_function(record, number, context)
   local f = assert(loadstring(record[2]))
   context.made[number] = f
@@ -138,7 +146,7 @@ local function unpack_table(record, number, context)
   local t = {}
   context.made[number] = t
   for i = 1, record[4] do t[unpack_value(record[2][i], context)] = unpack_value(record[3][i], context) end
-  return t
+  return record[5] and setmetatable(t, find_member(record[5])) or t
 end
 
 local unpackers = {
@@ -149,11 +157,7 @@ local unpackers = {
     local unpack_object = record[1] == "function" and unpack_function or unpack_table
     return context.made[number] or unpack_object(record, number, context)
   end,
-  module = function(tree)
-    local module = require(tree[2])
-    if tree[3] then return module[tree[3]] end
-    return module
-  end,
+  module = function(tree) return find_member { tree[2], tree[3] } end,
   data = function(tree) return data.import(tree[2]) end,
 }
 

@@ -47,7 +47,7 @@ local epochs = tonumber(arg and arg[1]) or 20
 
 local function train(name, filter)
   local history, report = epact.run({ workers = 2, staleness = 4, seed = 1 }, function(w)
-    return mf.train(w, ratings, { epochs = epochs, test = test, filter = filter }).history
+    return mf.fit(w, ratings, { epochs = epochs, test = test, filter = filter }).history
   end)
   local items = report.tables["mf.items"]
   return { name = name, history = history, waited = items.wait_seconds, bytes = items.bytes / (2 * epochs * 17) }

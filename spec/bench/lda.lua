@@ -16,7 +16,7 @@ local corpus = epact.data.corpus(path)
 local function train(workers)
   local cpu = epact.run({ workers = workers, staleness = 1, seed = 1 }, function(w)
     local C = require("epact.core").C
-    local model = lda.train(w, corpus, { topics = topics, sweeps = sweeps, every = sweeps, start = start })
+    local model = lda.fit(w, corpus, { topics = topics, sweeps = sweeps, every = sweeps, start = start })
     local last = model.history[#model.history]
     return { seconds = last.seconds, cpu = C.epact_thread_cpu(), likelihood = last.likelihood,
       bytes = model.sampler:state_bytes() / model.sampler:tokens() }

@@ -132,7 +132,7 @@ end
 function parts.lda()
   local corpus = epact.data.corpus "examples/data/docword.sotu.txt.gz"
   speed_up("LDA, sotu, 20 topics, 100 sweeps", function(w)
-    local history = lda.train(w, corpus, { sweeps = 100, every = 100 }).history
+    local history = lda.fit(w, corpus, { sweeps = 100, every = 100 }).history
     return ("log-likelihood %.4f"):format(history[#history].likelihood)
   end)
 end
@@ -143,7 +143,7 @@ function parts.lasso()
   for j = 0, X.cols - 1 do plane[j] = rng:uniform() < 0.02 and rng:normal() or 0 end
   for i = 0, X.rows - 1 do y[i] = X:dot(i, plane) + 0.02 * rng:normal() end
   speed_up("lasso, " .. tostring(X):match "<(.*)>", function(w)
-    local model = lasso.train(w, X, y, { lambda_ratio = 0.001, standardise = false })
+    local model = lasso.fit(w, X, y, { lambda_ratio = 0.001, standardise = false })
     return ("objective %.6f, %d clocks"):format(model.objective, model.sweeps)
   end)
 end
@@ -159,7 +159,7 @@ function parts.mf()
     ratings.user[t], ratings.item[t], ratings.value[t] = u, i, value
   end
   speed_up("MF, 10,000 x 2,000, 1M ratings, k = 16", function(w)
-    local history = mf.train(w, ratings, { factors = 16, lambda = 0.02, step = 0.03, epochs = 40 }).history
+    local history = mf.fit(w, ratings, { factors = 16, lambda = 0.02, step = 0.03, epochs = 40 }).history
     return ("RMSE %.4f"):format(history[#history].train)
   end)
 end

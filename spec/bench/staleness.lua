@@ -63,7 +63,7 @@ end
 local models = {}
 
 function models.mf(w, run, data)
-  local model = require "epact.model.mf".train(w, data, { factors = 8, clocks = 24, step = 0.05, decay = 1,
+  local model = require "epact.model.mf".fit(w, data, { factors = 8, clocks = 24, step = 0.05, decay = 1,
     lambda = 0.02, epochs = math.floor(8 * run.length), on_divergence = "keep" })
   local curve = {}
   for i, now in ipairs(model.history) do curve[i] = { now.seconds, now.train } end
@@ -71,7 +71,7 @@ function models.mf(w, run, data)
 end
 
 function models.lda(w, run, data)
-  local model = require "epact.mcmc.lda".train(w, data, { topics = 20, blocks = 12, every = 2,
+  local model = require "epact.mcmc.lda".fit(w, data, { topics = 20, blocks = 12, every = 2,
     sweeps = math.floor(16 * run.length) })
   local curve = {}
   for i, now in ipairs(model.history) do curve[i] = { now.seconds, -now.likelihood } end
@@ -79,7 +79,7 @@ function models.lda(w, run, data)
 end
 
 function models.lasso(w, run, data)
-  local model = require "epact.optim.lasso".train(w, data[1], data[2], { lambda_ratio = 0.01, tolerance = 1e-14,
+  local model = require "epact.optim.lasso".fit(w, data[1], data[2], { lambda_ratio = 0.01, tolerance = 1e-14,
     every = 32, passes = 1, max_sweeps = math.floor(160 * run.length) })
   local curve = {}
   for i, now in ipairs(model.history) do curve[i] = { now.seconds, now.objective } end

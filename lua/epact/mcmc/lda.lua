@@ -39,9 +39,9 @@ local dense_limit = 256 * 2 ^ 20
 
 local function check_corpus(corpus)
   if data.kind(corpus) ~= "corpus" then
-    core.fail("lda.train: corpus must be a corpus, got %s", options.show(corpus))
+    core.fail("lda.fit: corpus must be a corpus, got %s", options.show(corpus))
   end
-  if corpus.words < 1 or corpus.documents < 1 then core.fail("lda.train: the corpus is empty: %s", tostring(corpus)) end
+  if corpus.words < 1 or corpus.documents < 1 then core.fail("lda.fit: the corpus is empty: %s", tostring(corpus)) end
 end
 
 local function count_words(corpus)
@@ -49,7 +49,7 @@ local function count_words(corpus)
   local word, count = corpus.word, corpus.count
   for i = tonumber(corpus.start[0]), tonumber(corpus.start[corpus.documents]) - 1 do
     if word[i] >= corpus.words then
-      core.fail("lda.train: the corpus has word %d, its vocabulary %d words", word[i], corpus.words)
+      core.fail("lda.fit: the corpus has word %d, its vocabulary %d words", word[i], corpus.words)
     end
     tokens[word[i]] = tokens[word[i]] + count[i]
   end
@@ -82,11 +82,11 @@ end
 -- tables: "lda"), `on_report`
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
 -- a list of `{ sweep, likelihood, tokens, seconds }`, the joint log p(w, z) per token in nats
-function lda.train(w, corpus, given)
+function lda.fit(w, corpus, given)
   check_corpus(corpus)
-  local o = options.read("lda.train", given, known)
+  local o = options.read("lda.fit", given, known)
   o.alpha = o.alpha or 50 / o.topics
-  w:claim("lda.train", o.name)
+  w:claim("lda.fit", o.name)
   local first, last = partition.share(corpus, w.id, w.workers)
   local documents = last - first
   local tokens = tonumber(corpus.tokens)
@@ -195,7 +195,7 @@ local function relevant_words(model, topic, share_of, n, m)
 end
 
 --- The topics of a trained model as word lists, most frequent topic first: `{ topic, tokens, share, words = {...} }`.
--- @tparam table model from `lda.train`
+-- @tparam table model from `lda.fit`
 -- @tparam table vocabulary words by id, from 0
 -- @tparam[opt=10] number n words of a topic
 -- @tparam[opt=0.6] number relevance weight of a word's probability against its lift; 1: by count alone

@@ -42,9 +42,9 @@ local known = {
 
 local function check_data(name, ratings)
   if data.kind(ratings) ~= "ratings" then
-    core.fail("mf.train: %s must be ratings, got %s", name, options.show(ratings))
+    core.fail("mf.fit: %s must be ratings, got %s", name, options.show(ratings))
   end
-  if ratings.count == 0 then core.fail("mf.train: %s has no ratings", name) end
+  if ratings.count == 0 then core.fail("mf.fit: %s has no ratings", name) end
 end
 
 -- Users [first, last) of a worker: about as many ratings as the others'.
@@ -100,14 +100,14 @@ end
 -- `options`, `status` ("MAXITER" or "DIVERGED"), `failure`, and on every worker `history`: a list of
 -- `{ epoch, train, test, step, seconds }` with the root mean squared errors, on the training ratings while they were
 -- learned
-function mf.train(w, ratings, given)
-  local o = options.read("mf.train", given, known)
+function mf.fit(w, ratings, given)
+  local o = options.read("mf.fit", given, known)
   check_data("ratings", ratings)
   if o.test ~= nil then
     check_data("option 'test'", o.test)
     kernel.mean(o.test) -- refuses what is not finite
   end
-  if o.factors > 65535 then core.fail("mf.train: at most 65535 factors, got %d", o.factors) end
+  if o.factors > 65535 then core.fail("mf.fit: at most 65535 factors, got %d", o.factors) end
   local mean, low, high, spread = range(ratings)
   local first, last = deal_users(ratings, w.id, w.workers)
   local own = kernel.group(take_ratings(ratings, first, last))
@@ -115,7 +115,7 @@ function mf.train(w, ratings, given)
   local factors = kernel.new { users = last - first, items = ratings.items, factors = o.factors, mean = mean }
   factors:draw(first, o.deviation, o.seed or w.seed)
 
-  w:claim("mf.train", o.name)
+  w:claim("mf.fit", o.name)
   local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32",
     filter = o.filter })
   local errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 2 + w.workers, staleness = 0 })
@@ -208,7 +208,7 @@ function mf.train(w, ratings, given)
     local train, on_test, clock = measure(epoch)
     if clock then
       factors:restore()
-      model.status, model.failure = "DIVERGED", ("mf.train: diverged at clock %d (epoch %d): the step %g is too large, "
+      model.status, model.failure = "DIVERGED", ("mf.fit: diverged at clock %d (epoch %d): the step %g is too large, "
         .. "try %g [E_DIVERGED]"):format(clock, epoch + 1, o.step, o.step / 4)
       if o.on_divergence == "error" then core.fail("%s", model.failure) end
       break

@@ -31,11 +31,11 @@ local known = {
 }
 
 local function check_data(X, y)
-  if data.kind(X) ~= "sparse" then core.fail("hinge.train: X must be a sparse data set, got %s", options.show(X)) end
+  if data.kind(X) ~= "sparse" then core.fail("hinge.fit: X must be a sparse data set, got %s", options.show(X)) end
   if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("hinge.train: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
+    core.fail("hinge.fit: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
   end
-  if X.rows == 0 or X.cols == 0 then core.fail("hinge.train: X has no rows or no columns: %s", tostring(X)) end
+  if X.rows == 0 or X.cols == 0 then core.fail("hinge.fit: X has no rows or no columns: %s", tostring(X)) end
 end
 
 local function largest_squared_norm(X)
@@ -48,7 +48,7 @@ local function largest_squared_norm(X)
   return largest
 end
 
---- The step and decay that `hinge.train` takes when none are given: eta_t = step / (1 + step l2 t), step = 1 / max
+--- The step and decay that `hinge.fit` takes when none are given: eta_t = step / (1 + step l2 t), step = 1 / max
 -- ||x_i||^2.
 -- @treturn number step
 -- @treturn number decay
@@ -65,15 +65,15 @@ end
 -- `on_report`
 -- @treturn table on every worker the same: `weights` (by column from 0), `objective`, and `history`: a list of
 -- `{ epoch, objective, seconds }`
-function hinge.train(w, X, y, given)
-  local o = options.read("hinge.train", given, known)
+function hinge.fit(w, X, y, given)
+  local o = options.read("hinge.fit", given, known)
   check_data(X, y)
   local step, decay = hinge.schedule(X, o.l2)
   o.step = o.step or step
   o.decay = o.decay or (given and given.step and o.step * o.l2) or decay
   local own_X, own_y = w:shard(X, y)
   local sgd = linear.hinge(own_X, own_y, { step = o.step, decay = o.decay, l2 = o.l2 })
-  w:claim("hinge.train", o.name)
+  w:claim("hinge.fit", o.name)
   local weights = w:table(o.name .. ".weights", { rows = 1, cols = X.cols })
   local losses = w:table(o.name .. ".losses", { rows = o.epochs, cols = 1, staleness = 0 })
   local order, rng, change = linear.identity(own_X.rows), w:rng(), linear.zeros(X.cols)

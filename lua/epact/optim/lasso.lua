@@ -41,25 +41,25 @@ local known = {
 local function check_data(X, y)
   local kind = data.kind(X)
   if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("lasso.train: X must be a sparse or dense data set, got %s", options.show(X))
+    core.fail("lasso.fit: X must be a sparse or dense data set, got %s", options.show(X))
   end
   if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("lasso.train: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
+    core.fail("lasso.fit: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
   end
-  if X.rows == 0 or X.cols == 0 then core.fail("lasso.train: X has no rows or no columns: %s", tostring(X)) end
+  if X.rows == 0 or X.cols == 0 then core.fail("lasso.fit: X has no rows or no columns: %s", tostring(X)) end
   for i = 0, y.rows - 1 do
-    if y[i] - y[i] ~= 0 then core.fail("lasso.train: y[%d] is %g", i, y[i]) end
+    if y[i] - y[i] ~= 0 then core.fail("lasso.fit: y[%d] is %g", i, y[i]) end
   end
 end
 
-local function refuse(row, col, value) core.fail("lasso.train: X[%d][%d] is %g", row, col, value) end
+local function refuse(row, col, value) core.fail("lasso.fit: X[%d][%d] is %g", row, col, value) end
 
 -- The entries of each column; ffi.new is enough for one number a column.
 local function count_entries(X)
   local count = ffi.new("int64_t[?]", X.cols)
   for k = tonumber(X.start[0]), tonumber(X.start[X.rows]) - 1 do
     local col = X.index[k]
-    if col >= X.cols then core.fail("lasso.train: entry %d of X has column %d of %d", k, col, X.cols) end
+    if col >= X.cols then core.fail("lasso.fit: entry %d of X has column %d of %d", k, col, X.cols) end
     count[col] = count[col] + 1
   end
   return count
@@ -132,7 +132,7 @@ local class = { __index = methods }
 local function begin(w, X, y, o)
   local first, columns = take_share(w, X)
   local n = X.rows
-  w:claim("lasso.train", o.name)
+  w:claim("lasso.fit", o.name)
   local self = setmetatable({
     w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
     share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
@@ -258,8 +258,8 @@ end
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
 -- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
-function lasso.train(w, X, y, given)
-  local o = options.read("lasso.train", given, known)
+function lasso.fit(w, X, y, given)
+  local o = options.read("lasso.fit", given, known)
   check_data(X, y)
   local fit = begin(w, X, y, o)
   local start = fit:look()
