@@ -1,8 +1,8 @@
 --- Models in files: what `model:save(path)` writes and `NAME.load(path)` reads.
 --
 -- A file is one line of text, "epact-model 1 KIND BYTES CRC32C", and the fields, encoded by LuaJIT's string.buffer:
--- numbers, strings, booleans, tables of them, and dense data sets as their little-endian doubles. It is written beside
--- and renamed, so that a crash leaves the old file or the new one; what was cut or flipped is refused. It holds no code.
+-- numbers, strings, booleans, tables of them, and dense data sets as their little-endian doubles; no code. It is
+-- written beside and renamed, so that a crash leaves the old file or the new one; what was cut or flipped is refused.
 -- @module epact.model.store
 
 local ffi = require "ffi"
