@@ -2,7 +2,9 @@
 #ifndef EPACT_KERNEL_H
 #define EPACT_KERNEL_H
 #include "losses.h"
+#include "penalty.h"
 #include "linear.h"
+#include "sgd.h"
 #include "lasso.h"
 #include "mf.h"
 #include "lda.h"
