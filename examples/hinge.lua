@@ -7,8 +7,8 @@ package.cpath = root .. "/build/?.so;" .. package.cpath
 
 local epact = require "epact"
 local ffi = require "ffi"
-local hinge = require "epact.optim.hinge"
 local progress = require "epact.progress"
+local sgd = require "epact.optim.sgd"
 
 local o = epact.command.read {
   about = "Trains a linear support vector machine. Without options: benign and malignant cell nuclei.",
@@ -34,8 +34,8 @@ local function dot(column, value, count, v)
   return even + odd
 end
 
--- The update equations and their order: all there is to the algorithm. Compare with lua/epact/optim/hinge.lua.
---   w <- (1 - eta l2) w + eta y_i x_i [y_i x_i'w < 1],   kept as w = scale * v
+-- The update equations and their order: all there is to the algorithm. Compare with lua/epact/optim/sgd.lua.
+--   w <- (w + eta y_i x_i [y_i x_i'w < 1]) / (1 + eta l2),   kept as w = scale * v
 local function train(w, all_X, all_y, rule)
   local X, y = w:shard(all_X, all_y)
   local weights = w:table("weights", { rows = 1, cols = X.cols })
@@ -50,17 +50,17 @@ local function train(w, all_X, all_y, rule)
       local i, eta = order[position], rule.step / (1 + rule.decay * t)
       local column, value, count = X:row(i)
       local margin = y[i] * scale * dot(column, value, count, v)
-      scale, t = scale * (1 - eta * rule.l2), t + 1
-      if scale < 1e-6 then -- before dividing by it loses digits, or is not possible
-        for j = 0, X.cols - 1 do v[j] = scale * v[j] end
-        scale = 1
-      end
       if margin < 1 then
         local a = eta * y[i] / scale
         for k = 0, count - 1 do v[column[k]] = v[column[k]] + a * value[k] end
       end
+      scale, t = scale / (1 + eta * rule.l2), t + 1
+      if scale < 1e-6 then -- before dividing by it loses digits, or is not possible
+        for j = 0, X.cols - 1 do v[j] = scale * v[j] end
+        scale = 1
+      end
     end
-    for j = 0, X.cols - 1 do v[j] = (scale * v[j] - view[j]) / w.workers end
+    for j = 0, X.cols - 1 do v[j] = (scale * v[j] - view[j]) * X.rows / all_X.rows end
     weights:inc_row(0, v)
     w:clock()
   end
@@ -86,7 +86,8 @@ end
 
 epact.command.main(function()
   local X, y = epact.data.libsvm(o.data)
-  local step, decay = hinge.schedule(X, o.l2)
+  local loss = require("epact.optim.loss").hinge()
+  local step = sgd.default_step(loss, X, o.l2, 1, false)
   print(("%d rows, %d columns, %s non-zeros; l2 %g, %d workers, staleness %s, steps by %s"):format(X.rows, X.cols,
     progress.amount(X.count), o.l2, o.workers, tostring(o.deterministic and 0 or o.staleness), o.kernel))
 
@@ -94,19 +95,29 @@ epact.command.main(function()
   local model, report = epact.run({ workers = o.workers, seed = o.seed,
     staleness = o.deterministic and 0 or o.staleness, deterministic = o.deterministic }, function(w)
     local line = w.id == 0 and progress.new(o.epochs)
-    local steps = o.kernel == "c" and hinge.fit or train
-    local model = steps(w, X, y, { l2 = o.l2, step = step, decay = decay, epochs = o.epochs, clocks = o.clocks,
-      on_report = function(now) line:step(now.epoch, ("objective %.6f"):format(now.objective)) end })
+    local function on_report(now) line:step(now.epoch, ("objective %.6f"):format(now.objective)) end
+    local model
+    if o.kernel == "c" then
+      model = sgd.minimise(w, X, y, { loss = loss, l2 = o.l2, scale = "mean", step = step, epochs = o.epochs,
+        clocks = o.clocks, average = false, tolerance = 0, on_report = on_report })
+    else
+      model = train(w, X, y, { l2 = o.l2, step = step.step, decay = step.decay, epochs = o.epochs, clocks = o.clocks,
+        on_report = on_report })
+    end
     if line then line:done() end
     return w.id == 0 and model or nil
   end)
   if not model then return end -- worker 0 is in another process
   local seconds = require("epact.core").C.epact_now() - begin
 
+  local right = 0
+  for i = 0, X.rows - 1 do
+    if y[i] * X:dot(i, model.weights) > 0 then right = right + 1 end
+  end
   local curve = {}
   for i, now in ipairs(model.history) do curve[i] = now.objective end
   print(("\nobjective %s %.12f"):format(epact.plot.sparkline(curve), model.objective))
-  print(("%.2f %% of the rows are on the right side; %s non-zeros/s"):format(100 * hinge.accuracy(model, X, y),
+  print(("%.2f %% of the rows are on the right side; %s non-zeros/s"):format(100 * right / X.rows,
     progress.amount(X.count * o.epochs / seconds)))
   print "\n  column        weight"
   local order = {}

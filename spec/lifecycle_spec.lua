@@ -63,11 +63,11 @@ describe("a second model in one job", function()
   end)
 
   it("is refused under the same name by every algorithm", function()
-    local hinge, mf, lasso = require "epact.optim.hinge", require "epact.model.mf", require "epact.optim.lasso"
+    local svm, mf, lasso = require "epact.model.svm", require "epact.model.mf", require "epact.optim.lasso"
     local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
     local ratings = epact.data.ratings("examples/data/insteval.te.txt.gz"):slice(0, 500)
     local twice = {
-      ["hinge.fit"] = function(w) hinge.fit(w, X, y, { epochs = 1 }) end,
+      ["sgd.minimise"] = function(w) svm.fit(w, X, y, { epochs = 1 }) end,
       ["mf.fit"] = function(w) mf.fit(w, ratings, { epochs = 1 }) end,
       ["lasso.fit"] = function(w) lasso.fit(w, X, y, { lambda_ratio = 0.5 }) end,
     }

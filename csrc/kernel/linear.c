@@ -1,4 +1,4 @@
-/* Dense primitives through OpenBLAS, sparse ones by hand, and the hinge loss for both precisions. */
+/* Dense primitives through OpenBLAS, sparse ones by hand. */
 #include "linear.h"
 
 #include "../base/internal.h"
@@ -6,9 +6,6 @@
 
 #include <cblas.h>
 #include <math.h>
-
-/* Below this the direction of scaled weights would lose digits to its own growth: fold. */
-#define SMALLEST_SCALE 1e-6
 
 /* OpenBLAS counts in int: longer vectors go piece by piece. */
 #define LONGEST_PIECE (INT64_C(1) << 30)
@@ -66,41 +63,15 @@ double epact_soft_threshold(double z, double threshold)
   return soft_threshold(z, threshold);
 }
 
-static int check_sgd(int64_t rows, int64_t first, int64_t end, const epact_sgd_options *options, int64_t updates)
-{
-  if (first < 0 || end < first || end > rows)
-    return epact_fail(EPACT_E_MISUSE, "positions %lld to %lld are not a range of %lld rows", (long long)first,
-                      (long long)end, (long long)rows);
-  if (!(options->step > 0) || !(options->decay >= 0) || !(options->l2 >= 0) || updates < 0)
-    return epact_fail(EPACT_E_MISUSE, "step must be positive and decay, l2 and updates not negative");
-  if (options->step / (1 + options->decay * (double)updates) * options->l2 > 1 + 1e-12)
-    return epact_fail(EPACT_E_MISUSE, "step * l2 must not exceed 1, or the weights change sign as they shrink");
-  return EPACT_OK;
-}
-
-static int fail_order(int64_t position, int64_t row, int64_t rows)
-{
-  return epact_fail(EPACT_E_MISUSE, "position %lld of the order names row %lld of %lld rows", (long long)position,
-                    (long long)row, (long long)rows);
-}
-
-static int fail_diverged(int64_t row)
-{
-  return epact_fail(EPACT_E_DIVERGED,
-                    "the weights diverged: the margin of row %lld is not finite (take a smaller step)", (long long)row);
-}
-
 #define REAL double
 #define NAME(base) base
 #include "sparse.h"
-#include "hinge.h"
 #undef REAL
 #undef NAME
 
 #define REAL float
 #define NAME(base) base##_f
 #include "sparse.h"
-#include "hinge.h"
 #undef REAL
 #undef NAME
 

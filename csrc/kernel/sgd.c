@@ -60,10 +60,11 @@ static inline double step_at(const epact_sgd_rule *r, int64_t t)
   return r->power == 1 ? r->step / age : r->power == 0.5 ? r->step / sqrt(age) : r->step / pow(age, r->power);
 }
 
-/* What of v is left after the threshold that it has not paid yet; one moves it to 0, and no further. */
+/* What of v is left after the threshold that it has not paid yet: S(v, due) without a branch. */
 static inline double paid(double v, double due)
 {
-  return v > due ? v - due : v < -due ? v + due : 0;
+  const double left = fabs(v) - due;
+  return copysign(left > 0 ? left : 0, v);
 }
 
 static void fold(epact_sgd_state *s, int64_t columns)
@@ -92,6 +93,11 @@ void epact_sgd_take_sum(epact_sgd_state *state, int64_t columns, double *sum)
   }
 }
 
+static inline bool is_bounded(const epact_sgd_rule *r)
+{
+  return r->low > -INFINITY || r->high < INFINITY;
+}
+
 /* The coordinates of a row pay what is due, before they are read. */
 static void settle_row(const row_view *row, epact_sgd_state *s)
 {
@@ -105,10 +111,15 @@ static void settle_row(const row_view *row, epact_sgd_state *s)
 /* direction += a x_i, with what the sum of the iterates and the bounds want to know. */
 static void move_row(const row_view *row, double a, const epact_sgd_rule *r, epact_sgd_state *s)
 {
+  if (!s->lag && !is_bounded(r)) {
+    row_axpy(row, a, s->direction);
+    return;
+  }
   const double low = r->low / s->scale, high = r->high / s->scale;
   for (int64_t k = 0; k < row->count; k++) {
     const int64_t j = row->index ? (int64_t)row->index[k] : k;
-    const double moved = fmin(fmax(s->direction[j] + a * row->value[k], low), high);
+    double moved = s->direction[j] + a * row->value[k];
+    moved = moved < low ? low : moved > high ? high : moved;
     if (s->lag) s->lag[j] += s->mass * (moved - s->direction[j]);
     s->direction[j] = moved;
   }
@@ -194,8 +205,7 @@ int epact_sgd(const epact_rows *x, const double *label, const uint32_t *order, i
     return epact_fail(EPACT_E_MISUSE, state->lag ? "the sum of iterates with an l1 penalty is not known lazily"
                                                  : "an l1 penalty needs the array `settled`");
   }
-  const bool bounded = rule->low > -INFINITY || rule->high < INFINITY;
-  const bool plain = rule->l1 == 0 && !bounded && !state->lag;
+  const bool plain = rule->l1 == 0 && !is_bounded(rule) && !state->lag;
   return functions[rule->loss.kind][plain](x, label, order, first, end, rule, state);
 }
 
@@ -206,7 +216,7 @@ int epact_svrg(const epact_rows *x, const double *label, const uint32_t *order, 
   int code = epact_sgd_check(rule);
   if (!code) code = check_range(x, order, first, end);
   if (code) return code;
-  if (rule->l1 > 0 || rule->low > -INFINITY || rule->high < INFINITY || state->lag) {
+  if (rule->l1 > 0 || is_bounded(rule) || state->lag) {
     return epact_fail(EPACT_E_MISUSE, "SVRG takes l2 penalties only, no l1, no bounds, no sum of iterates");
   }
   for (int64_t position = first; position < end; position++) {

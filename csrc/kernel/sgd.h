@@ -91,17 +91,11 @@ EPACT_API int epact_svrg(const epact_rows *x, const double *label, const uint32_
                          const epact_sgd_rule *rule, const double *slope, const double *along, double bias_gradient,
                          double *drift, epact_sgd_state *state);
 
-/** t[i] = x_i'w + bias for all rows. */
-EPACT_API void epact_rows_predict(const epact_rows *x, const double *w, double bias, double *t);
 /** slope[i] = phi'(t[i], y[i]); their sum is returned. */
 EPACT_API double epact_loss_slopes(const epact_loss *loss, int64_t count, const double *t, const double *y,
                                    double *slope);
-/** g += a sum_i slope[i] x_i over all rows. */
-EPACT_API void epact_rows_combine(const epact_rows *x, double a, const double *slope, double *g);
 /** sum_i phi(x_i'w + bias, y_i), without memory of its own. */
 EPACT_API double epact_rows_loss(const epact_rows *x, const double *label, const epact_loss *loss, const double *w,
                                  double bias);
-/** The largest ||x_i||^2 (+ 1 with an intercept): c_phi times it bounds the curvature of one row's loss. */
-EPACT_API double epact_rows_largest_norm2(const epact_rows *x, int intercept);
 
 #endif

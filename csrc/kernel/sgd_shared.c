@@ -1,4 +1,4 @@
-/* SGD on weights that other threads change at the same time, and whole passes over rows: see sgd.h. */
+/* SGD on weights that other threads change at the same time, and the loss of all rows: see sgd.h. */
 #include "sgd.h"
 
 #include "../base/internal.h"
@@ -37,8 +37,8 @@ typedef struct {
 
 static inline double pulled(const pull *p, double w, double x, double share, double eta)
 {
-  const double z = w - eta * p->slope * x;
-  return fmin(fmax(soft_threshold(z, eta * p->l1 * share) / (1 + eta * p->l2 * share), p->low), p->high);
+  const double z = soft_threshold(w - eta * p->slope * x, eta * p->l1 * share) / (1 + eta * p->l2 * share);
+  return z < p->low ? p->low : z > p->high ? p->high : z;
 }
 
 /* A lost change is no harm to the descent (it is a smaller step); `exact` makes sure that there is none. */
@@ -130,27 +130,11 @@ void epact_sgd_shares(const epact_rows *x, double *share)
   }
 }
 
-void epact_rows_predict(const epact_rows *x, const double *w, double bias, double *t)
-{
-  for (int64_t i = 0; i < x->rows; i++) {
-    const row_view row = row_of(x, i);
-    t[i] = row_dot(&row, w) + bias;
-  }
-}
-
 double epact_loss_slopes(const epact_loss *loss, int64_t count, const double *t, const double *y, double *slope)
 {
   double sum = 0;
   for (int64_t i = 0; i < count; i++) sum += slope[i] = loss_derivative(loss->kind, loss->width, t[i], y[i]);
   return sum;
-}
-
-void epact_rows_combine(const epact_rows *x, double a, const double *slope, double *g)
-{
-  for (int64_t i = 0; i < x->rows; i++) {
-    const row_view row = row_of(x, i);
-    if (slope[i] != 0) row_axpy(&row, a * slope[i], g);
-  }
 }
 
 double epact_rows_loss(const epact_rows *x, const double *label, const epact_loss *loss, const double *w, double bias)
@@ -161,14 +145,4 @@ double epact_rows_loss(const epact_rows *x, const double *label, const epact_los
     sum += loss_value(loss->kind, loss->width, row_dot(&row, w) + bias, label[i]);
   }
   return sum;
-}
-
-double epact_rows_largest_norm2(const epact_rows *x, int intercept)
-{
-  double largest = 0;
-  for (int64_t i = 0; i < x->rows; i++) {
-    const row_view row = row_of(x, i);
-    largest = fmax(largest, row_norm2(&row));
-  }
-  return largest + (intercept ? 1 : 0);
 }

@@ -85,20 +85,20 @@ local function text_like(real)
   return start, index, value
 end
 
-local function bench_hinge()
-  for _, precision in ipairs { { "double[?]", "" }, { "float[?]", "_f" } } do
-    local real, suffix = precision[1], precision[2]
-    local start, index, value = text_like(real)
-    local label, direction = ffi.new(real, rows), ffi.new(real, columns)
-    local stream = rng(3)
-    for i = 0, rows - 1 do label[i] = stream:uniform() < 0.5 and -1 or 1 end
-    local x = ffi.new("epact_rows" .. suffix, rows, columns, start, index, value)
-    local w = ffi.new("epact_scaled_weights" .. suffix, direction, 1, 0)
-    local options = ffi.new("epact_sgd_options", 0.01, 0, 1e-4)
-    local seconds = fastest(function()
-      core.check(C["epact_hinge_sgd" .. suffix](x, label, nil, 0, rows, options, w))
-    end)
-    report("hinge: sgd epoch, " .. real:match "%a+", rows * per_row / seconds / 1e6, "M non-zeros/s")
+local function bench_sgd()
+  local start, index, value = text_like "double[?]"
+  local label, direction = ffi.new("double[?]", rows), ffi.new("double[?]", columns)
+  local settled = ffi.new("double[?]", columns)
+  local order, stream = ffi.new("uint32_t[?]", rows), rng(3)
+  for i = 0, rows - 1 do label[i], order[i] = stream:uniform() < 0.5 and -1 or 1, i end
+  C.epact_rng_shuffle(stream, order, rows)
+  local x = ffi.new("epact_rows", rows, columns, start, index, value)
+  for _, case in ipairs { { "hinge", C.EPACT_HINGE, 0 }, { "logistic", C.EPACT_LOGISTIC, 0 },
+    { "logistic, l1", C.EPACT_LOGISTIC, 1e-6 } } do
+    local state = ffi.new("epact_sgd_state", direction, settled, nil, 1)
+    local rule = ffi.new("epact_sgd_rule", { case[2], 1 }, 0.01, 0, 0, case[3], 1e-4, -math.huge, math.huge, 1, 0, 0)
+    local seconds = fastest(function() core.check(C.epact_sgd(x, label, order, 0, rows, rule, state)) end)
+    report("sgd epoch: " .. case[1], rows * per_row / seconds / 1e6, "M non-zeros/s")
   end
 end
 
@@ -142,6 +142,6 @@ local function bench_lasso_dense()
 end
 
 bench_mf()
-bench_hinge()
+bench_sgd()
 bench_lasso_sparse()
 bench_lasso_dense()

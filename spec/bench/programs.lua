@@ -68,11 +68,11 @@ local function hinge_lua(X, y, order, v, rule)
     local i, eta = order[t], rule.step / (1 + rule.decay * t)
     local column, value, count = X:row(i)
     local margin = y[i] * scale * dot(column, value, count, v)
-    scale = scale * (1 - eta * rule.l2)
     if margin < 1 then
       local a = eta * y[i] / scale
       for k = 0, count - 1 do v[column[k]] = v[column[k]] + a * value[k] end
     end
+    scale = scale / (1 + eta * rule.l2)
   end
   for j = 0, X.cols - 1 do v[j] = scale * v[j] end
 end
@@ -89,8 +89,10 @@ function parts.hinge()
     hinge_lua(X, y, order, v, rule)
   end
   local sgd
+  local c_rule = { step = rule.step, decay = rule.decay, power = 1, l1 = 0, l2 = rule.l2, low = -math.huge,
+    high = math.huge, batch = 1 }
   local function run_c()
-    sgd = linear.hinge(X, y, rule)
+    sgd = require("epact.kernel.sgd").new(X, y, require("epact.optim.loss").hinge(), c_rule)
     sgd:begin(zero)
     local begin = C.epact_thread_cpu()
     sgd:steps(order, 0, X.rows)

@@ -1,3 +1,6 @@
---- Models made of latent factors.
+--- Models: each has `fit(w, data..., options)` and `load(path)`, and what they return `predict`, `score`, `save`.
 -- @module epact.model
-return { mf = require "epact.model.mf" }
+return {
+  linear = require "epact.model.linear", logistic = require "epact.model.logistic", mf = require "epact.model.mf",
+  svm = require "epact.model.svm",
+}

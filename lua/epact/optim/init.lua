@@ -1,3 +1,6 @@
---- Optimisation: linear models whose workers descend.
+--- Optimisation: losses, penalties and steps as objects, and the methods that put them together.
 -- @module epact.optim
-return { lasso = require "epact.optim.lasso", hinge = require "epact.optim.hinge" }
+return {
+  lasso = require "epact.optim.lasso", loss = require "epact.optim.loss", penalty = require "epact.optim.penalty",
+  sgd = require "epact.optim.sgd", step = require "epact.optim.step",
+}

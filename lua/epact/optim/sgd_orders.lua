@@ -1,0 +1,233 @@
+--- The orders in which `epact.optim.sgd` runs its updates: what a worker does between two clocks, and where the weights
+-- are. Each is a few methods of the fit: `learn(epoch, first, last)` (false: diverged), `weights()` (the newest, at a
+-- barrier), `before(epoch)`, `meet(epoch)` (to a barrier), `finish()`, `updates()`.
+-- @module epact.optim.sgd_orders
+
+local ffi = require "ffi"
+local kernel = require "epact.kernel.sgd"
+local linear = require "epact.kernel.linear"
+local plain = require "epact.optim.sgd_plain"
+
+local orders = {}
+
+local block = 4096 -- numbers a row of the weights' table: so that rows, and with them shards, share the work
+
+local function open(fit, name)
+  local rows = math.ceil(fit.size / block)
+  return fit.w:table(fit.o.name .. "." .. name, { rows = rows, cols = math.ceil(fit.size / rows) })
+end
+
+-- What a worker publishes: `share` of how far `now` is from `view`.
+local function publish(table, change, now, view, size, share)
+  for j = 0, size - 1 do change[j] = (now[j] - view[j]) * share end
+  table:inc_all(change)
+end
+
+local function room(fit, table) return linear.zeros(table.rows * table.cols) end
+
+local server = {}
+
+function server.prepare(fit)
+  fit.table = open(fit, "weights")
+  fit.change = room(fit, fit.table)
+  fit.share = fit.o.combine == "mean" and fit.X.rows / fit.n or 1
+  fit.descent = fit.o.loss.kind and kernel.new(fit.X, fit.y, fit.o.loss, fit.rule)
+    or plain.new(fit.X, fit.y, fit.o.loss, fit.rule)
+  fit.sum, fit.summed = linear.zeros(fit.size), 0
+end
+
+function server:weights() return self.table:all() end
+
+function server:before(epoch)
+  self.averaging = self.o.average and epoch > self.o.epochs / 2
+  if self.o.average then self.descent:keep_sum(self.averaging) end
+end
+
+function server:learn(_, first, last)
+  local descent, view = self.descent, self.table:all()
+  descent:begin(view)
+  if not self:updated(first, last) then return false end
+  if self.averaging then descent:take_sum(self.sum) end
+  publish(self.table, self.change, descent:current(), view, self.size, self.share)
+  return true
+end
+
+function server:updated(first, last) return self.descent:steps(self.order, first, last) end
+
+function server:meet()
+  self.w:barrier()
+  return self:weights()
+end
+
+-- The average of all workers' iterates, when it is better than the last weights.
+function server:finish()
+  local w = self.w
+  if self.o.watch then self.watched = self.descent.state.loss end
+  if not self.averaging then return end
+  local table, size = open(self, "average"), self.size
+  for j = 0, size - 1 do self.change[j] = self.sum[j] end
+  table:inc_all(self.change)
+  self.notes:inc(self.o.epochs + 1, 1, self:averaged_updates())
+  w:barrier()
+  local total, average, count = table:all(), linear.zeros(size), self.notes:cell(self.o.epochs + 1, 1)
+  for j = 0, size - 1 do average[j] = total[j] / count end
+  local objective, last = self:objective(self.o.epochs + 1, average), self.history[#self.history]
+  if objective and objective < last.objective then
+    self.averaged, last.objective = true, objective
+    ffi.copy(self.kept, average, size * ffi.sizeof "double")
+  end
+end
+
+-- Updates since the averaging began.
+function server:averaged_updates()
+  local epochs = #self.history - math.floor(self.o.epochs / 2)
+  return epochs * self.o.clocks > 0 and self:updates() * epochs / #self.history or 0
+end
+
+function server:updates() return tonumber(self.descent.state.updates) end
+
+-- SVRG: at the first weights of an epoch all workers join their rows' gradients.
+local svrg = setmetatable({}, { __index = server })
+
+function svrg.prepare(fit)
+  server.prepare(fit)
+  fit.gradients = open(fit, "gradient")
+  fit.gradient, fit.mean = room(fit, fit.gradients), linear.zeros(fit.size)
+end
+
+function svrg:before()
+  local anchor, change, size = self:weights(), self.change, self.size
+  local gradient = linear.zeros(size)
+  local sum, slope = kernel.gradient(self.X, self.y, self.o.loss, anchor, anchor[self.p], 1, gradient)
+  gradient[self.p] = sum
+  publish(self.gradients, change, gradient, self.gradient, size, 1)
+  for j = size, self.gradients.rows * self.gradients.cols - 1 do change[j] = 0 end
+  ffi.copy(self.gradient, gradient, size * ffi.sizeof "double")
+  self.w:barrier()
+  local total = self.gradients:all()
+  for j = 0, size - 1 do self.mean[j] = total[j] / self.n end
+  self.descent:anchor(slope, self.mean)
+end
+
+function svrg:updated(first, last) return self.descent:variance_reduced_steps(self.order, first, last) end
+
+-- AdaGrad: the squared gradients of all workers are in a table, too.
+local adagrad = setmetatable({}, { __index = server })
+
+function adagrad.prepare(fit)
+  fit.table, fit.squares = open(fit, "weights"), open(fit, "squares")
+  fit.change, fit.share = room(fit, fit.table), fit.o.combine == "mean" and fit.X.rows / fit.n or 1
+  fit.memory = { weight = linear.zeros(fit.size), share = linear.zeros(fit.size), squares = linear.zeros(fit.size) }
+  kernel.shares(fit.X, fit.memory.share)
+  fit.shared = kernel.shared(fit.X, fit.y, fit.o.loss, fit.rule, fit.memory)
+end
+
+function adagrad:learn(_, first, last)
+  local view, squares, memory = self.table:all(), self.squares:all(), self.memory
+  local bytes = self.size * ffi.sizeof "double"
+  ffi.copy(memory.weight, view, bytes)
+  ffi.copy(memory.squares, squares, bytes)
+  if not self.shared:steps(self.order, first, last) then return false end
+  publish(self.table, self.change, memory.weight, view, self.size, self.share)
+  publish(self.squares, self.change, memory.squares, squares, self.size, 1)
+  return true
+end
+
+function adagrad:before() end
+function adagrad:finish() end
+function adagrad:updates() return tonumber(self.shared.updates[0]) end
+
+-- PSGD: nobody hears of the others before the end.
+local psgd = setmetatable({}, { __index = server })
+
+function psgd.prepare(fit)
+  server.prepare(fit)
+  fit.share = fit.X.rows / fit.n
+  fit.own = linear.zeros(fit.size)
+end
+
+function psgd:before() end
+
+function psgd:learn(_, first, last)
+  self.descent:begin(self.own)
+  if not self.descent:steps(self.order, first, last) then return false end
+  ffi.copy(self.own, self.descent:current(), self.size * ffi.sizeof "double")
+  return true
+end
+
+-- To report how far it is, the mean of what all have found so far; it does not come back to them.
+function psgd:meet()
+  local told = self.told or linear.zeros(self.size)
+  if not self.diverged then
+    publish(self.table, self.change, self.own, told, self.size, self.share)
+    ffi.copy(told, self.own, self.size * ffi.sizeof "double")
+    self.told = told
+  end
+  self.w:barrier()
+  return self:weights()
+end
+
+function psgd:finish() end
+
+-- Hogwild!: one memory for all.
+local hogwild = setmetatable({}, { __index = adagrad })
+
+function hogwild.prepare(fit)
+  local name, size = fit.o.name .. ".hogwild.", fit.size
+  fit.mode = "shared"
+  fit.memory = { weight = fit.w:shared(name .. "weights", size), share = linear.zeros(size), exact = fit.o.exact,
+    squares = fit.step.name == "adagrad" and fit.w:shared(name .. "squares", size) or nil }
+  kernel.shares(fit.all_X, fit.memory.share)
+  fit.shared = kernel.shared(fit.X, fit.y, fit.o.loss, fit.rule, fit.memory)
+end
+
+-- A copy, for between two barriers only nobody changes them.
+function hogwild:weights()
+  self.copy = self.copy or linear.zeros(self.size)
+  ffi.copy(self.copy, self.memory.weight, self.size * ffi.sizeof "double")
+  return self.copy
+end
+
+function hogwild:before(epoch) self.shared.rule.step = self.step.step * self.o.beta ^ (epoch - 1) end
+
+function hogwild:learn(_, first, last) return self.shared:steps(self.order, first, last) end
+
+-- Two updates at the same time meet in a cache line of 8 weights: how many of a row's others expect.
+local function meetings(X)
+  local per_row = X.count and X.count / X.rows or X.cols
+  return per_row * per_row * 8 / X.cols
+end
+
+-- Workers with weights of their own, averaged at every clock by a table that nobody waits for.
+local private = setmetatable({}, { __index = server })
+
+function private.prepare(fit)
+  server.prepare(fit)
+  fit.mode = "private"
+end
+
+function private:before(epoch) self.descent.rule.step = self.step.step * self.o.beta ^ (epoch - 1) end
+function private:finish() end
+
+--- Chooses the order of a fit and prepares it.
+function orders.prepare(fit, all_X)
+  local o, order = fit.o, server
+  fit.all_X = all_X
+  if o.run == "hogwild" then
+    local shared = o.shared
+    if shared == nil then shared = fit.step.name == "adagrad" or (o.loss.kind and meetings(all_X) < 1) end
+    order = shared and hogwild or private
+  elseif o.run == "psgd" then
+    order = psgd
+  elseif o.method == "svrg" then
+    order = svrg
+  elseif fit.step.name == "adagrad" then
+    order = adagrad
+  end
+  for _, name in ipairs { "weights", "before", "learn", "updated", "meet", "finish", "updates", "averaged_updates" } do
+    fit[name] = order[name]
+  end
+  order.prepare(fit)
+end
+
+return orders
