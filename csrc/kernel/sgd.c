@@ -60,6 +60,11 @@ static inline double step_at(const epact_sgd_rule *r, int64_t t)
   return r->power == 1 ? r->step / age : r->power == 0.5 ? r->step / sqrt(age) : r->step / pow(age, r->power);
 }
 
+static inline bool is_bounded(const epact_sgd_rule *r)
+{
+  return r->low > -INFINITY || r->high < INFINITY;
+}
+
 /* What of v is left after the threshold that it has not paid yet: S(v, due) without a branch. */
 static inline double paid(double v, double due)
 {
@@ -79,9 +84,14 @@ static void fold(epact_sgd_state *s, int64_t columns)
   s->threshold = s->mass = 0;
 }
 
-void epact_sgd_settle(epact_sgd_state *state, int64_t columns)
+void epact_sgd_settle(const epact_sgd_rule *rule, epact_sgd_state *state, int64_t columns)
 {
   fold(state, columns);
+  if (!is_bounded(rule)) return;
+  for (int64_t j = 0; j < columns; j++) { /* but for rounding they keep to the bounds already */
+    const double w = state->direction[j];
+    state->direction[j] = w < rule->low ? rule->low : w > rule->high ? rule->high : w;
+  }
 }
 
 void epact_sgd_take_sum(epact_sgd_state *state, int64_t columns, double *sum)
@@ -91,11 +101,6 @@ void epact_sgd_take_sum(epact_sgd_state *state, int64_t columns, double *sum)
     sum[j] -= state->lag[j];
     state->lag[j] = 0;
   }
-}
-
-static inline bool is_bounded(const epact_sgd_rule *r)
-{
-  return r->low > -INFINITY || r->high < INFINITY;
 }
 
 /* The coordinates of a row pay what is due, before they are read. */
@@ -108,20 +113,25 @@ static void settle_row(const row_view *row, epact_sgd_state *s)
   }
 }
 
-/* direction += a x_i, with what the sum of the iterates and the bounds want to know. */
-static void move_row(const row_view *row, double a, const epact_sgd_rule *r, epact_sgd_state *s)
+/* direction += a x_i, with what the sum of the iterates wants to know. */
+static void move_row(const row_view *row, double a, epact_sgd_state *s)
 {
-  if (!s->lag && !is_bounded(r)) {
-    row_axpy(row, a, s->direction);
-    return;
+  row_axpy(row, a, s->direction);
+  for (int64_t k = 0; s->lag && k < row->count; k++) {
+    s->lag[row->index ? (int64_t)row->index[k] : k] += s->mass * a * row->value[k];
   }
-  const double low = r->low / s->scale, high = r->high / s->scale;
+}
+
+/* The coordinates of a row back within their bounds: as far from 0 as the penalties of this update bring them back. */
+static void cut_row(const row_view *row, double eta, const epact_sgd_rule *r, epact_sgd_state *s)
+{
+  const double shrink = 1 + eta * r->l2, threshold = eta * r->l1;
+  const double low = (r->low * shrink - threshold) / s->scale, high = (r->high * shrink + threshold) / s->scale;
   for (int64_t k = 0; k < row->count; k++) {
     const int64_t j = row->index ? (int64_t)row->index[k] : k;
-    double moved = s->direction[j] + a * row->value[k];
-    moved = moved < low ? low : moved > high ? high : moved;
-    if (s->lag) s->lag[j] += s->mass * (moved - s->direction[j]);
-    s->direction[j] = moved;
+    const double v = s->direction[j], cut = v < low ? low : v > high ? high : v;
+    if (s->lag) s->lag[j] += s->mass * (cut - v);
+    s->direction[j] = cut;
   }
 }
 
@@ -132,7 +142,7 @@ static inline __attribute__((always_inline)) int descend(const int kind, const b
 {
   double slope[EPACT_LARGEST_BATCH];
   const double width = r->loss.width;
-  const bool lazy = r->l1 > 0;
+  const bool lazy = r->l1 > 0, bounded = is_bounded(r);
   for (int64_t position = first; position < end; position += r->batch) {
     const int64_t rows = end - position < r->batch ? end - position : r->batch;
     const double eta = step_at(r, s->updates++) / (double)rows;
@@ -154,7 +164,11 @@ static inline __attribute__((always_inline)) int descend(const int kind, const b
       if (plain)
         row_axpy(&row, -eta * slope[k] / s->scale, s->direction);
       else
-        move_row(&row, -eta * slope[k] / s->scale, r, s);
+        move_row(&row, -eta * slope[k] / s->scale, s);
+    }
+    for (int64_t k = 0; !plain && bounded && k < rows; k++) {
+      const row_view row = row_of(x, order ? (int64_t)order[position + k] : position + k);
+      cut_row(&row, eta * (double)rows, r, s);
     }
     if (r->intercept) s->bias -= eta * sum;
     if (!plain) s->threshold += eta * (double)rows * r->l1 / s->scale;

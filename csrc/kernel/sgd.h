@@ -59,7 +59,7 @@ EPACT_API int epact_sgd(const epact_rows *x, const double *label, const uint32_t
                         const epact_sgd_rule *rule, epact_sgd_state *state);
 
 /** Settles every coordinate: `direction` is w itself then. The sum of the iterates goes on. */
-EPACT_API void epact_sgd_settle(epact_sgd_state *state, int64_t columns);
+EPACT_API void epact_sgd_settle(const epact_sgd_rule *rule, epact_sgd_state *state, int64_t columns);
 
 /** Adds the sum of the iterates since the last call (w after each update) to sum[columns]; the settled state's. */
 EPACT_API void epact_sgd_take_sum(epact_sgd_state *state, int64_t columns, double *sum);

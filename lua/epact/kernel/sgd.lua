@@ -119,7 +119,7 @@ end
 
 --- The weights as they are now, and the bias behind them: a double array, valid until the next `begin`.
 function methods:current()
-  C.epact_sgd_settle(self.state, self.columns)
+  C.epact_sgd_settle(self.rule, self.state, self.columns)
   if self.at then -- the drift along SVRG's mean gradient
     linear.axpy(self.columns, self.at.drift[0], self.at.mean, self.direction)
     self.at.drift[0] = 0

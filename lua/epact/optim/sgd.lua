@@ -6,7 +6,7 @@
 -- of these orders (`run`):
 --
 -- - "server": at each clock a worker takes its view of w, at most `staleness` clocks old, makes an update for each
---   `batch` of its rows, and publishes the change (`combine`: "mean", its share of the rows, or "sum", all). BSP, SSP, ESSP
+--   `batch` of its rows, and publishes the change (`combine`: "mean", its share of the rows, or "sum"). BSP, SSP, ESSP
 --   and Async as the job says.
 -- - "psgd": every worker runs alone to the end; the answer is the mean of what they found (Zinkevich et al. 2010).
 -- - "hogwild": the workers of one process change the same memory without locks (Niu et al. 2011). Where rows meet in

@@ -35,8 +35,11 @@ function methods:predict(index, value, count)
   return self.state.scale * sum + self.state.bias
 end
 
-function methods:move(index, value, count, a)
-  local v, low, high = self.direction, self.rule.low / self.state.scale, self.rule.high / self.state.scale
+-- Cut as far from 0 as the penalties of this update will bring it back.
+function methods:move(index, value, count, a, eta)
+  local v, scale, rule = self.direction, self.state.scale, self.rule
+  local low = (rule.low * (1 + eta * rule.l2) - eta * rule.l1) / scale
+  local high = (rule.high * (1 + eta * rule.l2) + eta * rule.l1) / scale
   for k = 0, count - 1 do
     local j = index and index[k] or k
     v[j] = math.min(math.max(v[j] + a * value[k], low), high)
@@ -61,7 +64,7 @@ function methods:steps(order, first, last)
     local slope = loss:derivative(t, y.value[i])
     state.updates = state.updates + 1
     if self.rule.watched then state.loss = state.loss + loss:value(t, y.value[i]) end
-    self:move(index, value, count, -eta * slope / state.scale)
+    self:move(index, value, count, -eta * slope / state.scale, eta)
     if rule.intercept then state.bias = state.bias - eta * slope end
     state.threshold = state.threshold + eta * rule.l1 / state.scale
     state.scale = state.scale / (1 + eta * rule.l2)
@@ -73,7 +76,8 @@ end
 function methods:settle()
   local v, settled, state = self.direction, self.settled, self.state
   for j = 0, self.columns - 1 do
-    v[j] = state.scale * paid(v[j], state.threshold - settled[j])
+    local w = state.scale * paid(v[j], state.threshold - settled[j])
+    v[j] = math.min(math.max(w, self.rule.low), self.rule.high)
     settled[j] = 0
   end
   state.scale, state.threshold = 1, 0
