@@ -45,7 +45,7 @@ function predictor.fit(module, w, X, y, given)
   for name, value in pairs(given) do o[name] = value end
   o.loss = losses.of(where, o.loss or module.default_loss)
   if o.loss.classifies ~= module.classifies then
-    core.fail("%s: the loss '%s' is for %s", where, o.loss.name, module.classifies and "numbers" or "labels")
+    core.fail("%s: the loss '%s' is for %s", where, o.loss.name, o.loss.classifies and "labels" or "numbers")
   end
   if o.intercept == nil then o.intercept = true end
   if data.kind(y) ~= "dense" then core.fail("%s: y must be a dense data set, got %s", where, options.show(y)) end

@@ -1,0 +1,390 @@
+-- SGD over the workers of a job, and the linear models: minima of independent solvers, equal answers of equal programs.
+local epact = require "epact"
+local data = require "epact.data"
+local jobs = require "support.jobs"
+local linear = require "epact.model.linear"
+local logistic = require "epact.model.logistic"
+local loss = require "epact.optim.loss"
+local minima = require "fixtures.linear"
+local penalty = require "epact.optim.penalty"
+local rows = require "support.rows"
+local sgd = require "epact.optim.sgd"
+local step = require "epact.optim.step"
+local svm = require "epact.model.svm"
+
+local nuclei, malignant = data.libsvm "examples/data/breast-cancer.svm"
+
+local function minimise(X, y, run, given)
+  run.seed = run.seed or 1
+  return (epact.run(run, function(w) return sgd.minimise(w, X, y, given) end))
+end
+
+local function with(base, more)
+  local all = {}
+  for name, value in pairs(base) do all[name] = value end
+  for name, value in pairs(more) do all[name] = value end
+  return all
+end
+
+local function assert_same_weights(one, other, eps)
+  for j = 0, one.weights.rows - 1 do assert.near(one.weights[j], other.weights[j], eps) end
+  assert.near(one.intercept, other.intercept, eps)
+end
+
+local function failure(...)
+  local ok, message = pcall(...)
+  assert.is_false(ok)
+  return message
+end
+
+describe("SGD finds the minimum of an independent solver:", function()
+  local function reaches(name, run, given, excess)
+    local known = minima[name]
+    given = with({ l1 = known.l1, l2 = known.l2, intercept = known.intercept ~= 0, tolerance = 0 }, given)
+    local found = minimise(nuclei, malignant, run, given)
+    local relative = found.objective / known.objective - 1
+    assert.is_true(relative > -1e-6, name .. " is below the minimum")
+    assert.is_true(relative < excess, ("%s: %g above"):format(name, relative))
+    return found
+  end
+
+  it("logistic loss, l2, by SVRG", function()
+    for _, run in ipairs { { workers = 1 }, { workers = 2 } } do
+      reaches("logistic_l2", run, { loss = "logistic", method = "svrg", epochs = 60, step = 0.05 }, 1e-4)
+    end
+  end)
+
+  it("squared hinge loss, l2, by SVRG", function()
+    reaches("squared_hinge_l2", { workers = 1 }, { loss = "squared_hinge", method = "svrg", epochs = 60,
+      step = 0.01 }, 1e-4)
+  end)
+
+  it("squared loss, l2, by the average of iterates", function()
+    local found = reaches("squared_l2", { workers = 1 }, { loss = "squared", epochs = 200, step = 0.002 }, 1e-3)
+    assert.is_true(found.averaged)
+  end)
+
+  it("logistic loss, l1, with steps that fall", function()
+    reaches("logistic_l1", { workers = 1 }, { loss = "logistic", epochs = 200, step = step.inverse(0.5, 1e-3) }, 1e-2)
+  end)
+
+  it("logistic loss, l1 and l2", function()
+    reaches("logistic_elastic", { workers = 2, staleness = 1 }, { loss = "logistic", epochs = 150,
+      step = step.inverse(0.05, 1e-3) }, 2e-2)
+    reaches("logistic_elastic", { workers = 1 }, { loss = "logistic", epochs = 150,
+      step = step.inverse(0.05, 1e-3) }, 1e-3)
+  end)
+
+  it("hinge loss, l2, with the default step", function()
+    reaches("hinge_l2", { workers = 1 }, { loss = "hinge", epochs = 300 }, 5e-3)
+  end)
+
+  it("logistic loss by AdaGrad, Hogwild!, and workers with staleness", function()
+    for _, run in ipairs { { workers = 1 }, { workers = 3, staleness = 2 } } do
+      reaches("logistic_l2", run, { loss = "logistic", epochs = 60, step = step.adagrad(0.5) }, 2e-2)
+    end
+    for _, shared in ipairs { true, false } do
+      local found = reaches("logistic_l2", { workers = 2 }, { loss = "logistic", epochs = 60, run = "hogwild",
+        shared = shared, step = 0.05, clocks = 16 }, 2e-2)
+      assert.equal(shared and "shared" or "private", found.mode)
+    end
+  end)
+end)
+
+describe("equal programs:", function()
+  local X, y = rows.random(240, 12, 0.4, "signs", 3)
+  -- Exactly the increments of earlier clocks: otherwise a read may see newer ones.
+  local function minimise_exactly(set, labels, run, given)
+    run.deterministic = true
+    return minimise(set, labels, run, given)
+  end
+  local base = { loss = "logistic", l2 = 2, intercept = true, epochs = 6, tolerance = 0, average = false }
+
+  it("PSGD of one worker is SGD, and of several the mean of what each finds", function()
+    assert_same_weights(minimise(X, y, { workers = 1 }, base), minimise(X, y, { workers = 1 }, with(base,
+      { run = "psgd" })), 1e-12)
+    local both = minimise(X, y, { workers = 2 }, with(base, { run = "psgd", step = 0.1, scale = "mean", l2 = 0.01 }))
+    local each = epact.run({ workers = 2, seed = 1 }, function(w)
+      local own_X, own_y = w:shard(X, y)
+      local kernel, linear_kernel = require "epact.kernel.sgd", require "epact.kernel.linear"
+      local rule = { step = 0.1, decay = 0, power = 0, l1 = 0, l2 = 0.01, low = -math.huge, high = math.huge, batch = 1,
+        intercept = true }
+      local descent, rng = kernel.new(own_X, own_y, loss.logistic(), rule), w:rng()
+      local order = linear_kernel.identity(own_X.rows)
+      descent:begin(linear_kernel.zeros(13))
+      for _ = 1, 6 do
+        linear_kernel.shuffle(rng, order, own_X.rows)
+        descent:steps(order, 0, own_X.rows)
+      end
+      local now, table = descent:current(), w:table("mean", { rows = 1, cols = 13 })
+      for j = 0, 12 do table:inc(0, j, now[j] * own_X.rows / X.rows) end
+      w:barrier()
+      local list = {}
+      for j = 0, 12 do list[j] = table:cell(0, j) end
+      return list
+    end)
+    for j = 0, 11 do assert.near(each[j], both.weights[j], 1e-12) end
+    assert.near(each[12], both.intercept, 1e-12)
+  end)
+
+  it("whole batches of any number of workers are gradient descent", function()
+    local whole = with(base, { batch = 240, clocks = 1, epochs = 8, step = 0.5 })
+    local one = minimise(X, y, { workers = 1 }, whole)
+    for _, workers in ipairs { 2, 3, 5 } do -- 5: shards of unequal sizes
+      assert_same_weights(one, minimise_exactly(X, y, { workers = workers }, whole), 1e-12)
+    end
+    -- by the equations
+    local w, b = {}, 0
+    for j = 0, 11 do w[j] = 0 end
+    for _ = 1, 8 do
+      local g, gb = {}, 0
+      for j = 0, 11 do g[j] = 0 end
+      for i = 0, 239 do
+        local slope = loss.logistic():derivative(X:dot(i, w) + b, y[i])
+        local index, value, n = X:row(i)
+        for k = 0, n - 1 do g[index[k]] = g[index[k]] + slope * value[k] / 240 end
+        gb = gb + slope / 240
+      end
+      for j = 0, 11 do w[j] = (w[j] - 0.5 * g[j]) / (1 + 0.5 * 2 / 240) end
+      b = b - 0.5 * gb
+    end
+    for j = 0, 11 do assert.near(w[j], one.weights[j], 1e-12) end
+    assert.near(b, one.intercept, 1e-12)
+  end)
+
+  it("above the largest gradient at 0 an l1 penalty leaves exactly 0", function()
+    local largest, g = 0, {}
+    for j = 0, 11 do g[j] = 0 end
+    for i = 0, 239 do
+      local index, value, n = X:row(i)
+      for k = 0, n - 1 do g[index[k]] = g[index[k]] - y[i] / 2 * value[k] end
+    end
+    for j = 0, 11 do largest = math.max(largest, math.abs(g[j])) end
+    for _, factor in ipairs { 1.001, 0.95 } do
+      local found = minimise_exactly(X, y, { workers = 1 }, { loss = "logistic", l1 = factor * largest, batch = 240,
+        clocks = 1, epochs = 50, step = 1 })
+      local zeros = 0
+      for j = 0, 11 do zeros = zeros + (found.weights[j] == 0 and 1 or 0) end
+      assert.equal(factor > 1, zeros == 12)
+    end
+  end)
+
+  it("staleness changes nothing for one worker", function()
+    assert_same_weights(minimise(X, y, { workers = 1 }, base), minimise(X, y, { workers = 1, staleness = 3 }, base), 0)
+  end)
+
+  it("dense rows and sparse rows", function()
+    for _, more in ipairs { {}, { method = "svrg" }, { step = step.adagrad(0.3), l2 = 0 }, { batch = 16 } } do
+      local given = with(with(base, { step = 0.1 }), more) -- of AdaGrad the shares of a penalty differ
+      assert_same_weights(minimise(X, y, { workers = 1 }, given), minimise(rows.dense(X), y, { workers = 1 }, given),
+        1e-9)
+    end
+  end)
+
+  it("a loss defined in Lua and the same loss in C", function()
+    local own = loss.define { classifies = true, value = function(t, label)
+      return math.max(0, -label * t) + math.log(1 + math.exp(-math.abs(t)))
+    end, derivative = function(t, label) return -label / (1 + math.exp(label * t)) end, curvature = 0.25 }
+    for _, more in ipairs { {}, { l1 = 3 }, { penalty = penalty.box(-0.3, 0.4) } } do
+      local given = with(base, more)
+      for _, set in ipairs { X, rows.dense(X) } do
+        assert_same_weights(minimise_exactly(set, y, { workers = 2 }, given),
+          minimise_exactly(set, y, { workers = 2 }, with(given, { loss = own })), 1e-9)
+      end
+    end
+  end)
+
+  it("sums and means", function()
+    local sum = minimise(X, y, { workers = 1 }, base)
+    local mean = minimise(X, y, { workers = 1 }, with(base, { scale = "mean", l2 = 2 / 240 }))
+    assert_same_weights(sum, mean, 0)
+    assert.near(sum.objective / 240, mean.objective, 1e-13)
+  end)
+
+  it("four workers on one, two and four processes, bit for bit", function()
+    local function bits(processes)
+      local results = jobs.run([[
+        local epact, rows = require "epact", require "support.rows"
+        local X, y = rows.random(240, 12, 0.4, "signs", 3)
+        local function text(more)
+          local given = { loss = "logistic", l2 = 2, intercept = true, epochs = 3, tolerance = 0 }
+          for name, value in pairs(more) do given[name] = value end
+          local found = epact.run({ workers = ]] .. 4 / processes .. [[, deterministic = true, seed = 1 }, function(w)
+            return require("epact.optim.sgd").minimise(w, X, y, given)
+          end)
+          local list = { ("%.17g"):format(found.objective) }
+          for j = 0, 11 do list[#list + 1] = ("%.17g"):format(found.weights[j]) end
+          return table.concat(list, " ")
+        end
+        print(text {})
+        print(text { method = "svrg" })
+        print(text { step = require("epact.optim.step").adagrad(0.5), run = "server", l1 = 1 })
+        print(text { run = "psgd" })
+      ]], { processes = processes })
+      for rank = 0, processes - 1 do
+        assert.equal("", results[rank].errors)
+        assert.equal(results[0].output, results[rank].output)
+      end
+      return results[0].output
+    end
+    local one = bits(1)
+    assert.equal(4, select(2, one:gsub("\n", "")))
+    assert.equal(one, bits(2))
+    assert.equal(one, bits(4))
+  end)
+end)
+
+describe("SGD", function()
+  local X, y = rows.random(100, 8, 0.5, "signs", 4)
+
+  it("reports the objective at the weights that it returns", function()
+    for _, more in ipairs { {}, { run = "psgd" }, { run = "hogwild", shared = true }, { average = false },
+      { l1 = 1, average = false } } do
+      local given = with({ loss = "hinge", l2 = 0.5, epochs = 5, tolerance = 0 }, more)
+      local found = minimise(X, y, { workers = 2 }, given)
+      local sum = 0
+      for i = 0, 99 do sum = sum + loss.hinge():value(X:dot(i, found.weights), y[i]) end
+      for j = 0, 7 do
+        sum = sum + 0.25 * found.weights[j] ^ 2 + (given.l1 or 0) * math.abs(found.weights[j])
+      end
+      assert.near(sum, found.objective, 1e-10)
+      assert.equal(5, #found.history)
+    end
+  end)
+
+  it("stops when the objective has settled", function()
+    local found = minimise(X, y, { workers = 2 }, { loss = "logistic", l2 = 5, epochs = 500, step = 0.05 })
+    assert.equal("CONVERGED", found.status)
+    assert.is_true(#found.history < 200)
+    found = minimise(X, y, { workers = 2 }, { loss = "logistic", l2 = 5, epochs = 4 })
+    assert.equal("MAXITER", found.status)
+  end)
+
+  it("that diverges says at which clock and what to try, or keeps the last good weights", function()
+    local given = { loss = "squared", step = 1e150, epochs = 9, tolerance = 0 }
+    assert.matches("sgd: diverged at clock %d+ %(epoch 1%): the step 1e%+150 is too large, try 2.5e%+149 %[E_DIV",
+      failure(minimise, X, y, { workers = 2 }, given))
+    for _, run in ipairs { "server", "psgd", "hogwild" } do
+      local kept = minimise(X, y, { workers = 2 }, with(given, { on_divergence = "keep", run = run, step = 3,
+        epochs = 300 }))
+      assert.equal("DIVERGED", kept.status, run)
+      assert.matches("try 0.75 %[E_DIVERGED%]", kept.failure)
+      for j = 0, 7 do assert.is_true(kept.weights[j] - kept.weights[j] == 0) end
+    end
+  end)
+
+  it("works with more workers than rows, with empty rows, and columns that are 0", function()
+    local few, labels = rows.random(3, 8, 0.5, "signs", 8)
+    local found = minimise(few, labels, { workers = 5 }, { loss = "logistic", l2 = 0.1, epochs = 10 })
+    assert.is_true(found.objective < 3 * math.log(2))
+    local empty, signs = data.new("sparse", 4, 3, 1), data.new("dense", 4, 1)
+    for i = 0, 3 do empty.start[i + 1], signs.value[i] = 1, i % 2 * 2 - 1 end
+    empty.value[0] = 2 -- row 0 has column 0, all others nothing
+    for _, run in ipairs { "server", "psgd", "hogwild" } do
+      found = minimise(empty, signs, { workers = 2 }, { loss = "logistic", l2 = 0.1, epochs = 10, run = run })
+      assert.is_true(found.weights[0] < 0)
+      assert.equal(0, found.weights[1])
+      assert.equal(0, found.weights[2])
+    end
+  end)
+
+  it("refuses wrong data and options at the user's line", function()
+    local function refused(pattern, given, set, labels)
+      assert.matches(pattern, failure(minimise, set or X, labels or y, { workers = 2 }, with({ loss = "logistic" },
+        given)))
+    end
+    refused("unknown option 'epoch' %(did you mean 'epochs'%?%)", { epoch = 3 })
+    refused("option 'loss' must be a loss or the name of one, got \"logit\"", { loss = "logit" })
+    refused("option 'step' must be a positive number or a step schedule, got true", { step = true })
+    refused("option 'penalty' must be a penalty, got 3", { penalty = 3 })
+    refused("groups cannot be paid row by row", { penalty = penalty.group(1, { { 0, 1 } }) })
+    refused("'batch' must be at most 1024", { batch = 5000 }, (rows.random(5000, 2, 0.5, "signs", 1)),
+      select(2, rows.random(5000, 2, 0.5, "signs", 1)))
+    refused("an average needs", { average = true, l1 = 1 })
+    refused("SVRG needs", { method = "svrg", l1 = 1 })
+    refused("X must be a sparse or dense data set, got 1", {}, 1)
+    refused("y must be a dense data set of 100 x 1", {}, X, data.new("dense", 3, 1))
+    refused("y: row 0: the label must be %-1 or 1, got 0", {}, X, data.new("dense", 100, 1))
+    refused("X has no rows or no columns", {}, data.new("sparse", 0, 3, 0), data.new("dense", 0, 1))
+    local results = jobs.run([[
+      local epact, rows = require "epact", require "support.rows"
+      local X, y = rows.random(20, 3, 0.5, "signs", 4)
+      epact.run({ workers = 1 }, function(w)
+        require("epact.optim.sgd").minimise(w, X, y, { loss = "logistic", run = "hogwild" })
+      end)
+    ]], { processes = 2 })
+    assert.matches("shares the memory of one process, this job has 2", results[0].errors)
+  end)
+end)
+
+describe("linear models", function()
+  local path
+  before_each(function() path = os.tmpname() end)
+  after_each(function() os.remove(path) end)
+
+  local function fit(module, X, y, given, run)
+    return (epact.run(run or { workers = 2, seed = 1 }, function(w) return module.fit(w, X, y, given) end))
+  end
+
+  it("classify, score, and come back from a file", function()
+    for _, module in ipairs { logistic, svm } do
+      local model = fit(module, nuclei, malignant, { l2 = 5, epochs = 30 })
+      assert.is_true(model:score(nuclei, malignant) > 0.97)
+      model:save(path)
+      local back = module.load(path)
+      local one, other, margins = model:predict(nuclei), back:predict(nuclei), model:decision(nuclei)
+      for i = 0, nuclei.rows - 1 do
+        assert.equal(one[i], other[i])
+        assert.equal(margins[i] > 0 and 1 or -1, one[i])
+        assert.near(nuclei:dot(i, model.weights) + model.intercept, margins[i], 1e-12)
+      end
+      assert.equal(tostring(model), tostring(back))
+      assert.matches("epact%." .. (module == svm and "svm" or "logistic") .. " <30 columns", tostring(back))
+    end
+    assert.error_matches(function() logistic.load(path) end, "a model of kind 'svm'")
+  end)
+
+  it("keep labels 0 and 1, and have probabilities", function()
+    local zeros = data.new("dense", malignant.rows, 1)
+    for i = 0, zeros.rows - 1 do zeros.value[i] = malignant[i] > 0 and 1 or 0 end
+    local signs = fit(logistic, nuclei, malignant, { l2 = 5, epochs = 5 }, { workers = 1 })
+    local model = fit(logistic, nuclei, zeros, { l2 = 5, epochs = 5 }, { workers = 1 })
+    local labels, chances = model:predict(nuclei), model:probabilities(nuclei)
+    assert.equal(signs:score(nuclei, malignant), model:score(nuclei, zeros))
+    for i = 0, zeros.rows - 1 do
+      assert.equal(chances[i] > 0.5 and 1 or 0, labels[i])
+      assert.near(1 / (1 + math.exp(-nuclei:dot(i, model.weights) - model.intercept)), chances[i], 1e-12)
+    end
+    assert.error_matches(function() fit(svm, nuclei, malignant, { epochs = 1 }):probabilities(nuclei) end, "has none")
+  end)
+
+  it("predict numbers, with R^2, and Huber's loss does not mind an outlier", function()
+    local X, y = rows.random(200, 5, 1, "numbers", 6)
+    local model = fit(linear, X, y, { epochs = 40 })
+    local found, mean, rest, all = model:predict(X), 0, 0, 0
+    for i = 0, 199 do mean = mean + y[i] / 200 end
+    for i = 0, 199 do rest, all = rest + (found[i] - y[i]) ^ 2, all + (y[i] - mean) ^ 2 end
+    assert.near(1 - rest / all, model:score(X, y), 1e-12)
+    assert.is_true(model:score(X, y) > 0.9)
+    y.value[7] = 1e4
+    local squared, huber = fit(linear, X, y, { epochs = 40 }), fit(linear, X, y, { epochs = 40, loss = "huber" })
+    for j = 0, 4 do assert.near(((j * 7) % 5 - 2) / 2, huber.weights[j], 0.15) end
+    assert.is_true(math.abs(squared.intercept) > 10)
+  end)
+
+  it("refuse what they cannot learn from", function()
+    local X, y = rows.random(20, 3, 0.5, "signs", 4)
+    local one = data.new("dense", 20, 1)
+    for i = 0, 19 do one.value[i] = 1 end
+    assert.matches("y has one class only", failure(fit, logistic, X, one, {}))
+    assert.is_true(fit(logistic, X, one, { intercept = false, l2 = 1, epochs = 3 }).objective > 0)
+    y.value[2] = 0
+    assert.matches("labels must be %-1 and 1, or 0 and 1, not all three", failure(fit, logistic, X, y, {}))
+    y.value[2] = 7
+    assert.matches("row 2: the label must be %-1 or 1, or 0 or 1, got 7", failure(fit, svm, X, y, {}))
+    assert.matches("svm.fit: the loss 'squared' is for numbers", failure(fit, svm, X, y, { loss = "squared" }))
+    assert.matches("linear.fit: the loss 'hinge' is for labels", failure(fit, linear, X, y, { loss = "hinge" }))
+    local model = fit(linear, X, y, { epochs = 1 })
+    assert.error_matches(function() model:predict(nuclei) end, "linear:predict: X must be a data set of 3 columns")
+  end)
+end)
