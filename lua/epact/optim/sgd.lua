@@ -41,7 +41,7 @@ local known = {
   beta = { "positive", 0.9 },                       -- hogwild: of the step, an epoch
   exact = { "boolean", false }, shared = { "boolean" }, -- hogwild: no lost changes; one memory or several
   tolerance = { "non_negative", 1e-4 },             -- relative change of F, three epochs on; 0: never stop early
-  watch = { "boolean", false },                     -- add up the losses met (for epact.optim.theory)
+  report = { "boolean", false }, reference = { "table" }, -- the theorems' quantities, against this solution
   on_divergence = { { "error", "keep" }, "error" },
   name = { "string", "sgd" }, on_report = { "function" },
 }
@@ -116,6 +116,11 @@ local function read(w, X, y, given)
   if o.method == "svrg" and (not simple or o.run ~= "server" or not o.loss.kind) then
     core.fail("%s: SVRG needs run = \"server\", a built-in loss, and an l2 penalty or none", where)
   end
+  local falls = not o.step or (o.step.power == 0.5 and o.step.decay >= 1) or o.step.name == "ssp"
+  if o.report and not (o.run == "server" and o.method == "sgd" and o.step and falls and o.loss.lipschitz) then
+    core.fail("%s: the theorems are about run = \"server\", a Lipschitz loss, and a step that falls as 1 / sqrt t: "
+      .. "step.ssp or step.inverse_sqrt", where)
+  end
   if o.run == "hogwild" and w.size > 1 then
     core.fail("%s: run = \"hogwild\" shares the memory of one process, this job has %d", where, w.size)
   end
@@ -136,9 +141,9 @@ local function begin(w, X, y, o)
     lipschitz = o.loss.lipschitz and o.loss.lipschitz * math.sqrt(kernel.largest_norm2(X)) }
   w:claim("sgd.minimise", o.name)
   return setmetatable({
-    w = w, o = o, X = own_X, y = own_y, n = n, p = p, size = p + 1, per_row = per_row, step = step,
+    w = w, o = o, X_all = X, X = own_X, y = own_y, n = n, p = p, size = p + 1, per_row = per_row, step = step,
     rule = { step = step.step, decay = step.decay, power = step.power, l1 = l1, l2 = l2, low = o.penalty.low,
-      high = o.penalty.high, batch = o.batch, intercept = o.intercept, watched = o.watch },
+      high = o.penalty.high, batch = o.batch, intercept = o.intercept, watched = o.report },
     notes = w:table(o.name .. ".notes", { rows = o.epochs + 3, cols = 3 + w.workers, staleness = 0 }),
     order = linear.identity(own_X.rows), rng = w:rng(), kept = linear.zeros(p + 1), history = {},
     started = core.C.epact_now(),
@@ -220,7 +225,7 @@ function methods:result(status)
   local last = self.history[#self.history]
   return { weights = weights, intercept = self.kept[self.p], status = status, history = self.history, mode = self.mode,
     objective = last and last.objective, averaged = self.averaged or false, step = tostring(self.step),
-    updates = tonumber(self:updates()), watched = self.watched }
+    updates = tonumber(self:updates()), theory = self.theory }
 end
 
 --- Minimises F; every worker of the job calls it with the same arguments.
@@ -230,14 +235,15 @@ end
 -- @tparam table given `loss` (an object or its name), `penalty` or `l1` and `l2`, `scale` ("sum": as written above, or
 -- "mean": of the mean of the losses), `step` (a schedule or a number), `epochs` (20), `clocks` (an epoch, 8), `batch`
 -- (1), `intercept` (false), `run`, `method`, `combine`, `average`, `tolerance`, `beta`, `exact`, `shared`,
--- `on_divergence`, `watch`, `name`, `on_report`
+-- `on_divergence`, `name`, `on_report`; `report`: gather what the theorems are about (`theory` of the result, which
+-- prints itself; see `epact.optim.theory`), against the solution `reference` (`{ weights, intercept }`)
 -- @treturn table on every worker the same: `weights` (epact_dense, columns x 1), `intercept`, `objective`, `status`
 -- ("CONVERGED", "MAXITER", "DIVERGED"), `failure`, `averaged` (the weights are the average of the last half's iterates,
 -- which were better than the last), `mode`, `history`: a list of `{ epoch, objective, step, seconds }`
 function sgd.minimise(w, X, y, given)
   local o = read(w, X, y, given)
   local fit = begin(w, X, y, o)
-  orders.prepare(fit, X)
+  orders.prepare(fit)
   local status, clock, epoch = fit:run()
   if status ~= "DIVERGED" then fit:finish() end
   local result = fit:result(status)

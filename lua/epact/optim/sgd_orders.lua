@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local plain = require "epact.optim.sgd_plain"
+local watcher = require "epact.optim.sgd_report"
 
 local orders = {}
 
@@ -33,7 +34,8 @@ function server.prepare(fit)
   fit.share = fit.o.combine == "mean" and fit.X.rows / fit.n or 1
   fit.descent = fit.o.loss.kind and kernel.new(fit.X, fit.y, fit.o.loss, fit.rule)
     or plain.new(fit.X, fit.y, fit.o.loss, fit.rule)
-  fit.sum, fit.summed = linear.zeros(fit.size), 0
+  fit.sum = linear.zeros(fit.size)
+  fit.watcher = fit.o.report and watcher.new(fit) or nil
 end
 
 function server:weights() return self.table:all() end
@@ -45,6 +47,7 @@ end
 
 function server:learn(_, first, last)
   local descent, view = self.descent, self.table:all()
+  if self.watcher then self.watcher:clock(view, last - first) end
   descent:begin(view)
   if not self:updated(first, last) then return false end
   if self.averaging then descent:take_sum(self.sum) end
@@ -61,14 +64,13 @@ end
 
 -- The average of all workers' iterates, when it is better than the last weights.
 function server:finish()
-  local w = self.w
-  if self.o.watch then self.watched = self.descent.state.loss end
+  if self.watcher then self.theory = self.watcher:finish() end
   if not self.averaging then return end
   local table, size = open(self, "average"), self.size
   for j = 0, size - 1 do self.change[j] = self.sum[j] end
   table:inc_all(self.change)
   self.notes:inc(self.o.epochs + 1, 1, self:averaged_updates())
-  w:barrier()
+  self.w:barrier()
   local total, average, count = table:all(), linear.zeros(size), self.notes:cell(self.o.epochs + 1, 1)
   for j = 0, size - 1 do average[j] = total[j] / count end
   local objective, last = self:objective(self.o.epochs + 1, average), self.history[#self.history]
@@ -177,7 +179,7 @@ function hogwild.prepare(fit)
   fit.mode = "shared"
   fit.memory = { weight = fit.w:shared(name .. "weights", size), share = linear.zeros(size), exact = fit.o.exact,
     squares = fit.step.name == "adagrad" and fit.w:shared(name .. "squares", size) or nil }
-  kernel.shares(fit.all_X, fit.memory.share)
+  kernel.shares(fit.X_all, fit.memory.share)
   fit.shared = kernel.shared(fit.X, fit.y, fit.o.loss, fit.rule, fit.memory)
 end
 
@@ -210,12 +212,11 @@ function private:before(epoch) self.descent.rule.step = self.step.step * self.o.
 function private:finish() end
 
 --- Chooses the order of a fit and prepares it.
-function orders.prepare(fit, all_X)
+function orders.prepare(fit)
   local o, order = fit.o, server
-  fit.all_X = all_X
   if o.run == "hogwild" then
     local shared = o.shared
-    if shared == nil then shared = fit.step.name == "adagrad" or (o.loss.kind and meetings(all_X) < 1) end
+    if shared == nil then shared = fit.step.name == "adagrad" or (o.loss.kind and meetings(fit.X_all) < 1) end
     order = shared and hogwild or private
   elseif o.run == "psgd" then
     order = psgd
