@@ -12,7 +12,6 @@ local check = core.check
 local sgd = {}
 
 --- A data set as the rows the kernels take; keep the data set while they are used.
--- @tparam epact_sparse|epact_dense X
 function sgd.rows(where, X)
   local kind = data.kind(X)
   if kind ~= "sparse" and kind ~= "dense" then
@@ -176,7 +175,10 @@ function Shared:steps(order, first, last)
 end
 
 --- A descent on weights that may be others' too: see epact_sgd_shared.
--- @param X, y, loss, rule as for `sgd.new`
+-- @tparam epact_sparse|epact_dense X
+-- @tparam epact_dense y
+-- @tparam epact.loss loss
+-- @tparam table rule as for `sgd.new`
 -- @tparam table memory `weight` and `share` (columns + 1 doubles), `squares` (the same, or nil: not AdaGrad), `exact`
 function sgd.shared(X, y, loss, rule, memory)
   local one = sgd.new(X, y, loss, rule)

@@ -35,8 +35,7 @@ local function check_classes(where, seen, o)
   end
 end
 
---- Fits a model; `new.fit` of the three.
--- @param module with `Model` (its class), `kind`, `classifies`, `default_loss`
+--- Fits a model: `fit` of the three, whose `module` has `Model` (its class), `kind`, `classifies`, `default_loss`.
 function predictor.fit(module, w, X, y, given)
   local where = module.kind .. ".fit"
   given = given or {}
