@@ -207,7 +207,7 @@ function methods:run()
     high = objective and objective > 1e3 * start and high + 1 or 0
     if high == 3 then clock = self.w:now() end
     if clock then return "DIVERGED", clock, epoch end
-    ffi.copy(self.kept, now, self.size * ffi.sizeof "double")
+    if high == 0 then ffi.copy(self.kept, now, self.size * ffi.sizeof "double") end
     self:note(epoch, objective)
     if self:is_settled(objective) then
       status = "CONVERGED"

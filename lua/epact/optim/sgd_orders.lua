@@ -216,7 +216,9 @@ function orders.prepare(fit)
   local o, order = fit.o, server
   if o.run == "hogwild" then
     local shared = o.shared
-    if shared == nil then shared = fit.step.name == "adagrad" or (o.loss.kind and meetings(fit.X_all) < 1) end
+    if shared == nil then
+      shared = fit.step.name == "adagrad" or (fit.w.workers > 1 and o.loss.kind and meetings(fit.X_all) < 1)
+    end
     order = shared and hogwild or private
   elseif o.run == "psgd" then
     order = psgd
