@@ -7,5 +7,6 @@
 #include "sgd.h"
 #include "lasso.h"
 #include "mf.h"
+#include "graph_cut.h"
 #include "lda.h"
 #endif

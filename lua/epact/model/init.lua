@@ -1,6 +1,7 @@
 --- Models: each has `fit(w, data..., options)` and `load(path)`, and what they return `predict`, `score`, `save`.
 -- @module epact.model
 return {
+  graph_cut = require "epact.model.graph_cut",
   linear = require "epact.model.linear", logistic = require "epact.model.logistic", mf = require "epact.model.mf",
   svm = require "epact.model.svm",
 }
