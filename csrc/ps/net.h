@@ -77,6 +77,7 @@ struct epact_net {
   epact_refusal_book refusals;
   epact_letter *early, **early_end; /* came before this process knew the members */
   epact_spares *spares;             /* memory of frames */
+  bool of_sibling;                  /* the last frame was of another job of the same program */
   bool started;
   pthread_t thread;
   int wake[2];

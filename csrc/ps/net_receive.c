@@ -10,18 +10,20 @@
 #include <zmq.h>
 
 /* Frames carry this process's own number; those that register, the job's. */
-static int decode(const epact_net *net, const char *frame, size_t bytes, uint32_t sum, epact_decoded *decoded)
+static int decode(epact_net *net, const char *frame, size_t bytes, uint32_t sum, epact_decoded *decoded)
 {
   int code = epact_wire_decode_summed(frame, bytes, sum, net->number[net->rank], decoded);
+  net->of_sibling = false;
   if (code != EPACT_E_JOB || net->rank != 0) return code;
   code = epact_wire_decode_summed(frame, bytes, sum, net->job, decoded);
+  net->of_sibling = code == EPACT_E_JOB && decoded->job >> 16 == net->job >> 16;
   if (code || decoded->message.kind == EPACT_M_REGISTER) return code;
   epact_decoded_free(decoded);
   return epact_fail(EPACT_E_JOB, "a frame of a process that is no member of the job");
 }
 
-/* Who runs job after job at one address may hear of the last one while the next registers, or of the next one while
- * the last ends: that is counted only. */
+/* Who runs job after job at one address may hear of the last one in the next, or of the next one while the last ends:
+ * that is counted only. Such jobs differ in the last 16 bits of their numbers. */
 static void refuse_frame(epact_net *net, int code)
 {
   static const struct {
@@ -35,7 +37,7 @@ static void refuse_frame(epact_net *net, int code)
     if (reasons[i].code == code) reason = reasons[i].reason;
   }
   bool over = net->started && (net->process->active == 0 || atomic_load(&net->process->stopped));
-  bool quiet = code == EPACT_E_JOB && (!net->started || over);
+  bool quiet = code == EPACT_E_JOB && (!net->started || over || net->of_sibling);
   epact_refuse(&net->refusals, reason, quiet ? NULL : "a frame: %s", epact_error_message());
 }
 

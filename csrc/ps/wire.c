@@ -212,7 +212,7 @@ static bool header_is_flat(const unsigned char *header, size_t length)
   return at == length;
 }
 
-static int unpack_header(const char *header, size_t length, uint64_t job, int64_t *field)
+static int unpack_header(const char *header, size_t length, uint64_t job, int64_t *field, uint64_t *frame_job)
 {
   if (!header_is_flat((const unsigned char *)header, length)) {
     return epact_fail(EPACT_E_PROTO, "a frame's header is malformed");
@@ -223,11 +223,10 @@ static int unpack_header(const char *header, size_t length, uint64_t job, int64_
   msgpack_unpack_return unpacking = msgpack_unpack_next(&unpacked, header, length, &offset);
   bool good = unpacking == MSGPACK_UNPACK_SUCCESS && unpacked.data.type == MSGPACK_OBJECT_ARRAY &&
               unpacked.data.via.array.size == FIELDS;
-  uint64_t frame_job = 0;
   for (int i = 0; good && i < FIELDS; i++) {
     const msgpack_object *object = &unpacked.data.via.array.ptr[i];
     if (i == F_JOB && object->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-      frame_job = object->via.u64;
+      *frame_job = object->via.u64;
     else if (object->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
       field[i] = object->via.i64;
     else if (object->via.u64 <= INT64_MAX)
@@ -238,8 +237,8 @@ static int unpack_header(const char *header, size_t length, uint64_t job, int64_
   msgpack_unpacked_destroy(&unpacked);
   if (unpacking == MSGPACK_UNPACK_NOMEM_ERROR) return epact_fail_memory("a frame's header", length);
   if (!good) return epact_fail(EPACT_E_PROTO, "a frame's header is malformed");
-  if (frame_job != job) {
-    return epact_fail(EPACT_E_JOB, "a frame of job %016" PRIx64 " came to another", frame_job);
+  if (*frame_job != job) {
+    return epact_fail(EPACT_E_JOB, "a frame of job %016" PRIx64 " came to another", *frame_job);
   }
   return EPACT_OK;
 }
@@ -383,7 +382,7 @@ int epact_wire_decode_summed(const char *frame, size_t bytes, uint32_t sum, uint
   if (crc != sum) {
     return epact_fail(EPACT_E_CORRUPT, "a frame of %zu bytes does not match its checksum", bytes);
   }
-  int code = unpack_header(frame + PREFIX, header_length, job, field);
+  int code = unpack_header(frame + PREFIX, header_length, job, field, &decoded->job);
   if (code || (code = check_fields(field, bytes - head))) return code;
   decoded->message = (epact_message){ .kind = (epact_message_kind)field[F_KIND],
                                       .sender = (int32_t)field[F_SENDER],

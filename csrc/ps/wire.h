@@ -37,6 +37,7 @@ typedef struct {
   epact_schema schema;
   epact_section *section; /* owned */
   char *text;             /* owned */
+  uint64_t job;           /* as the frame says; known also when it is refused for that (E_JOB) */
 } epact_decoded;
 
 /** Decodes a frame (8-byte aligned, of `bytes`), which must outlive *decoded. E_PROTO, E_VERSION,
