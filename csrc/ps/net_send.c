@@ -15,14 +15,19 @@ static void release_object(void *data, void *object)
   epact_release(object);
 }
 
+/* Queues have no limit, so that EAGAIN says: there is no connection any more, because the other side has refused our key.
+ * The frame is lost like one on the way; who watches the connections knows the reason, and stops the job with it. */
 static int send_message(epact_net *net, int rank, void *socket, zmq_msg_t *message, int flags)
 {
-  while (epact_fault(EPACT_FAULT_SEND) || zmq_msg_send(message, socket, flags | ZMQ_DONTWAIT) < 0) {
-    if (zmq_errno() == EINTR) continue;
+  for (;;) {
+    bool fault = epact_fault(EPACT_FAULT_SEND);
+    if (!fault && zmq_msg_send(message, socket, flags | ZMQ_DONTWAIT) >= 0) return EPACT_OK;
+    if (!fault && zmq_errno() == EINTR) continue;
+    bool refused = !fault && zmq_errno() == EAGAIN && net->keys;
+    int code = refused ? EPACT_OK : epact_net_fail("cannot send to", net->endpoint[rank]);
     zmq_msg_close(message);
-    return epact_net_fail("cannot send to", net->endpoint[rank]);
+    return code;
   }
-  return EPACT_OK;
 }
 
 /* ZeroMQ reads the bytes where they are, and lets go of the object when it has sent them. */
