@@ -79,8 +79,9 @@ describe("SGD finds the minimum of an independent solver:", function()
     reaches("hinge_l2", { workers = 1 }, { loss = "hinge", epochs = 300 }, 5e-3)
   end)
 
-  it("logistic loss by AdaGrad, Hogwild!, and workers with staleness", function()
+  it("logistic loss by AdaGrad, AdaRevision, Hogwild!, and workers with staleness", function()
     for _, run in ipairs { { workers = 1 }, { workers = 3, staleness = 2 } } do
+      reaches("logistic_l2", run, { loss = "logistic", epochs = 60, step = step.adarevision(0.5), clocks = 16 }, 2e-2)
       reaches("logistic_l2", run, { loss = "logistic", epochs = 60, step = step.adagrad(0.5) }, 2e-2)
     end
     for _, shared in ipairs { true, false } do
@@ -152,6 +153,28 @@ describe("equal programs:", function()
     assert.near(b, one.intercept, 1e-12)
   end)
 
+  it("AdaRevision of one worker is AdaGrad, a step for the mean of each clock's rows", function()
+    local found = minimise(X, y, { workers = 1 }, with(base, { step = step.adarevision(0.7), clocks = 4, epochs = 3 }))
+    local w, squares = {}, {}
+    for j = 0, 12 do w[j], squares[j] = 0, 1 end
+    for clock = 0, 11 do
+      local g = {}
+      for j = 0, 12 do g[j] = j < 12 and 2 / 240 * w[j] or 0 end
+      for i = clock % 4 * 60, clock % 4 * 60 + 59 do
+        local slope = loss.logistic():derivative(X:dot(i, w) + w[12], y[i]) / 60
+        local index, value, n = X:row(i)
+        for k = 0, n - 1 do g[index[k]] = g[index[k]] + slope * value[k] end
+        g[12] = g[12] + slope
+      end
+      for j = 0, 12 do
+        squares[j] = squares[j] + g[j] ^ 2
+        w[j] = w[j] - 0.7 / math.sqrt(squares[j]) * g[j]
+      end
+    end
+    for j = 0, 11 do assert.near(w[j], found.weights[j], 1e-12) end
+    assert.near(w[12], found.intercept, 1e-12)
+  end)
+
   it("above the largest gradient at 0 an l1 penalty leaves exactly 0", function()
     local largest, g = 0, {}
     for j = 0, 11 do g[j] = 0 end
@@ -220,6 +243,7 @@ describe("equal programs:", function()
         print(text { method = "svrg" })
         print(text { step = require("epact.optim.step").adagrad(0.5), run = "server", l1 = 1 })
         print(text { run = "psgd" })
+        print(text { step = require("epact.optim.step").adarevision(0.5) })
       ]], { processes = processes })
       for rank = 0, processes - 1 do
         assert.equal("", results[rank].errors)
@@ -228,7 +252,7 @@ describe("equal programs:", function()
       return results[0].output
     end
     local one = bits(1)
-    assert.equal(4, select(2, one:gsub("\n", "")))
+    assert.equal(5, select(2, one:gsub("\n", "")))
     assert.equal(one, bits(2))
     assert.equal(one, bits(4))
   end)
@@ -302,6 +326,8 @@ describe("SGD", function()
       select(2, rows.random(5000, 2, 0.5, "signs", 1)))
     refused("an average needs", { average = true, l1 = 1 })
     refused("SVRG needs", { method = "svrg", l1 = 1 })
+    refused("AdaRevision needs run = \"server\", and an l2 penalty", { step = step.adarevision(1), l1 = 1 })
+    refused("adagrad %(1%) needs run = ", { step = step.adagrad(1), run = "psgd" })
     refused("X must be a sparse or dense data set, got 1", {}, 1)
     refused("y must be a dense data set of 100 x 1", {}, X, data.new("dense", 3, 1))
     refused("y: row 0: the label must be %-1 or 1, got 0", {}, X, data.new("dense", 100, 1))

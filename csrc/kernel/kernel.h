@@ -7,6 +7,7 @@
 #include "sgd.h"
 #include "lasso.h"
 #include "mf.h"
+#include "adaptive.h"
 #include "graph_cut.h"
 #include "lda.h"
 #endif

@@ -108,11 +108,17 @@ local function read(w, X, y, given)
   if o.step ~= nil then o.step = steps.of(where, o.step) end
   local simple = o.penalty.l1 == 0 and not o.penalty:is_bounded()
   local averaged = simple and o.run == "server" and o.method == "sgd" and o.loss.kind
-    and not (o.step and (o.step.name == "adagrad" or o.step.name == "ssp"))
+    and not (o.step and (o.step.name:find "^ada" or o.step.name == "ssp"))
   if o.average and not averaged then
     core.fail("%s: an average needs run = \"server\", a built-in loss, and no l1, bounds, AdaGrad or SVRG", where)
   end
   if o.average == nil then o.average = averaged and true or false end
+  if o.step and o.step.name:find "^ada" and (o.run == "psgd" or not o.loss.kind or o.method == "svrg") then
+    core.fail("%s: %s needs run = \"server\" or \"hogwild\" and a built-in loss", where, tostring(o.step))
+  end
+  if o.step and o.step.name == "adarevision" and (not simple or o.run ~= "server") then
+    core.fail("%s: AdaRevision needs run = \"server\", and an l2 penalty or none", where)
+  end
   if o.method == "svrg" and (not simple or o.run ~= "server" or not o.loss.kind) then
     core.fail("%s: SVRG needs run = \"server\", a built-in loss, and an l2 penalty or none", where)
   end

@@ -4,27 +4,16 @@
 -- @module epact.optim.sgd_orders
 
 local ffi = require "ffi"
+local adaptive = require "epact.optim.sgd_adaptive"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local plain = require "epact.optim.sgd_plain"
+local tables = require "epact.optim.sgd_tables"
 local watcher = require "epact.optim.sgd_report"
 
 local orders = {}
 
-local block = 4096 -- numbers a row of the weights' table: so that rows, and with them shards, share the work
-
-local function open(fit, name)
-  local rows = math.ceil(fit.size / block)
-  return fit.w:table(fit.o.name .. "." .. name, { rows = rows, cols = math.ceil(fit.size / rows) })
-end
-
--- What a worker publishes: `share` of how far `now` is from `view`.
-local function publish(table, change, now, view, size, share)
-  for j = 0, size - 1 do change[j] = (now[j] - view[j]) * share end
-  table:inc_all(change)
-end
-
-local function room(fit, table) return linear.zeros(table.rows * table.cols) end
+local open, publish, room = tables.open, tables.publish, tables.room
 
 local server = {}
 
@@ -113,32 +102,6 @@ end
 
 function svrg:updated(first, last) return self.descent:variance_reduced_steps(self.order, first, last) end
 
--- AdaGrad: the squared gradients of all workers are in a table, too.
-local adagrad = setmetatable({}, { __index = server })
-
-function adagrad.prepare(fit)
-  fit.table, fit.squares = open(fit, "weights"), open(fit, "squares")
-  fit.change, fit.share = room(fit, fit.table), fit.o.combine == "mean" and fit.X.rows / fit.n or 1
-  fit.memory = { weight = linear.zeros(fit.size), share = linear.zeros(fit.size), squares = linear.zeros(fit.size) }
-  kernel.shares(fit.X, fit.memory.share)
-  fit.shared = kernel.shared(fit.X, fit.y, fit.o.loss, fit.rule, fit.memory)
-end
-
-function adagrad:learn(_, first, last)
-  local view, squares, memory = self.table:all(), self.squares:all(), self.memory
-  local bytes = self.size * ffi.sizeof "double"
-  ffi.copy(memory.weight, view, bytes)
-  ffi.copy(memory.squares, squares, bytes)
-  if not self.shared:steps(self.order, first, last) then return false end
-  publish(self.table, self.change, memory.weight, view, self.size, self.share)
-  publish(self.squares, self.change, memory.squares, squares, self.size, 1)
-  return true
-end
-
-function adagrad:before() end
-function adagrad:finish() end
-function adagrad:updates() return tonumber(self.shared.updates[0]) end
-
 -- PSGD: nobody hears of the others before the end.
 local psgd = setmetatable({}, { __index = server })
 
@@ -172,7 +135,7 @@ end
 function psgd:finish() end
 
 -- Hogwild!: one memory for all.
-local hogwild = setmetatable({}, { __index = adagrad })
+local hogwild = setmetatable({}, { __index = adaptive.adagrad })
 
 function hogwild.prepare(fit)
   local name, size = fit.o.name .. ".hogwild.", fit.size
@@ -224,10 +187,11 @@ function orders.prepare(fit)
     order = psgd
   elseif o.method == "svrg" then
     order = svrg
-  elseif fit.step.name == "adagrad" then
-    order = adagrad
+  elseif adaptive[fit.step.name] then
+    order = adaptive[fit.step.name]
   end
-  for _, name in ipairs { "weights", "before", "learn", "updated", "meet", "finish", "updates", "averaged_updates" } do
+  for _, name in ipairs { "weights", "before", "learn", "updated", "meet", "finish", "updates", "averaged_updates",
+    "revise" } do
     fit[name] = order[name]
   end
   order.prepare(fit)

@@ -1,0 +1,25 @@
+--- The tables of `epact.optim.sgd`: vectors as long as the weights and the bias.
+-- @module epact.optim.sgd_tables
+
+local linear = require "epact.kernel.linear"
+
+local tables = {}
+
+local block = 4096 -- numbers a row: so that rows, and with them shards, share the work
+
+--- A vector of the fit, shared by all workers.
+function tables.open(fit, name)
+  local rows = math.ceil(fit.size / block)
+  return fit.w:table(fit.o.name .. "." .. name, { rows = rows, cols = math.ceil(fit.size / rows) })
+end
+
+--- Zeros for what is published to such a table.
+function tables.room(_, table) return linear.zeros(table.rows * table.cols) end
+
+--- Publishes `share` of how far `now` is from `view`.
+function tables.publish(table, change, now, view, size, share)
+  for j = 0, size - 1 do change[j] = (now[j] - view[j]) * share end
+  table:inc_all(change)
+end
+
+return tables
