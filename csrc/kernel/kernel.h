@@ -10,4 +10,6 @@
 #include "adaptive.h"
 #include "graph_cut.h"
 #include "lda.h"
+#include "nmf.h"
+#include "sparse_coding.h"
 #endif
