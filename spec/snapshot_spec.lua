@@ -427,6 +427,20 @@ describe("a worker's state", function()
     return select(2, pcall(epact.run, { workers = 1, snapshot = snapshot }, f))
   end
 
+  it("is missing where a model keeps none: it refuses to go on", function()
+    local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
+    local sgd, lasso = require "epact.optim.sgd", require "epact.optim.lasso"
+    local given = { workers = 2, snapshot = { every = 4, dir = folder .. "/s" }, resume = "if any" }
+    epact.run(given, function(w) sgd.minimise(w, X, y, { loss = "logistic", epochs = 1 }) end)
+    for name, fit in pairs {
+      ["sgd.minimise"] = function(w) sgd.minimise(w, X, y, { loss = "logistic", epochs = 1 }) end,
+      ["lasso.fit"] = function(w) lasso.fit(w, X, y) end,
+    } do
+      assert.error_matches(function() epact.run(given, fit) end,
+        name .. ": it has no state in snapshots: it cannot go on from the one of clock %d+ %[E_SNAPSHOT%]")
+    end
+  end)
+
   it("is said once, before the first clock, with snapshots or without", function()
     for _, without in ipairs { false, true } do
       assert.matches("snapshot_spec.lua:%d+: state: this worker has a state already", failure(function(w)

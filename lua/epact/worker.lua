@@ -148,13 +148,19 @@ function methods:shared(name, count, type)
 end
 
 --- Takes a name for a model's tables; fails when this worker has a model of that name, whose tables the new one's
--- increments would be added to.
+-- increments would be added to; also in a resumed job, whose tables have what was added before, unless the model goes
+-- on from its own state (`w:state`).
 -- @tparam string where the function as the user called it
 -- @tparam string name
-function methods:claim(where, name)
+-- @tparam[opt=false] boolean resumes
+function methods:claim(where, name, resumes)
   local key = where .. " " .. name
   if self.claimed[key] then
     core.fail("%s: this job has trained '%s' before: give the model another name", where, name)
+  end
+  if self.begun > 0 and not self.joined and not resumes then
+    core.fail("%s: it has no state in snapshots: it cannot go on from the one of clock %d [E_SNAPSHOT]", where,
+      self.begun)
   end
   self.claimed[key] = true
 end

@@ -86,7 +86,7 @@ function lda.fit(w, corpus, given)
   check_corpus(corpus)
   local o = options.read("lda.fit", given, known)
   o.alpha = o.alpha or 50 / o.topics
-  w:claim("lda.fit", o.name)
+  w:claim("lda.fit", o.name, true)
   local first, last = partition.share(corpus, w.id, w.workers)
   local documents = last - first
   local tokens = tonumber(corpus.tokens)

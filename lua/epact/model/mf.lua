@@ -115,7 +115,7 @@ function mf.fit(w, ratings, given)
   local factors = kernel.new { users = last - first, items = ratings.items, factors = o.factors, mean = mean }
   factors:draw(first, o.deviation, o.seed or w.seed)
 
-  w:claim("mf.fit", o.name)
+  w:claim("mf.fit", o.name, true)
   local items = w:table(o.name .. ".items", { rows = ratings.items, cols = o.factors + 1, type = "f32",
     filter = o.filter })
   local errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 2 + w.workers, staleness = 0 })

@@ -81,7 +81,7 @@ local function begin(w, V, o, summary)
   local seed, deviation = o.seed or w.seed, math.sqrt(summary.sum * summary.scale / V.rows / V.cols / k)
   if o.weights then W:take(o.weights, first, summary.scale) else W:draw(first, 0, deviation, seed) end
   if o.components then H:take(o.components, 0, 1, true) else H:draw(0, 1, deviation, seed) end
-  w:claim("nmf.fit", o.name)
+  w:claim("nmf.fit", o.name, true)
   return setmetatable({
     w = w, V = V, o = o, W = W, H = H, first = first, scale = summary.scale, seed = seed,
     own = kernel.matrix(V:slice(first, last), summary.scale),

@@ -84,7 +84,7 @@ local function begin(w, X, o)
   local K, p = o.atoms, X.cols
   local first, last = partition.share(X, w.id, w.workers)
   local own, D = X:slice(first, last), kernel.dictionary(K, p)
-  w:claim("sparse_coding.fit", o.name)
+  w:claim("sparse_coding.fit", o.name, true)
   local self = setmetatable({
     w = w, X = X, o = o, own = own, D = D, seed = o.seed or w.seed, S = linear.zeros(K * K), B = linear.zeros(K * p),
     sums = sums.new(w, o.name, { s = { K, K, "f64" }, b = { K, p, "f64" }, told = { 1, 3 + w.workers, "f64" } }),
