@@ -1,5 +1,5 @@
--- Predicting ratings by matrix factorisation with biases (stochastic gradient descent), trained through the parameter
--- server. `luajit examples/mf.lua --help` lists the options.
+-- Predicting ratings by matrix factorisation with biases (stochastic gradient descent): data-parallel through a table,
+-- by rotating blocks (DSGD), or without locks (Hogwild!). `luajit examples/mf.lua --help` lists the options.
 
 local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -18,7 +18,8 @@ local o = epact.command.read {
   { "step", "positive", 0.005, "of the first epoch" },
   { "decay", "positive", 0.95, "of the step, an epoch" },
   { "epochs", "count", 20, "passes over the ratings" },
-  { "clocks", "count", 16, "clocks an epoch" },
+  { "order", "string", "shards", "shards (items in a table), rotation (of blocks), hogwild (one process)" },
+  { "clocks", "count", 16, "clocks an epoch, of shards" },
   { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
   { "seed", "integer", 1, "of the random numbers" },
@@ -27,7 +28,7 @@ local o = epact.command.read {
   { "snapshot-every", "count", 100, "clocks between two snapshots" },
   { "resume", "flag", false, "go on from the last snapshot, if there is one" },
   { "stats", "flag", false, "print what each table counted" },
-  { "out", "string", "", "directory for the model: items.tsv, users.N.tsv" },
+  { "out", "string", "", "file for the model, see mf.load" },
 }
 
 epact.command.main(function()
@@ -43,9 +44,9 @@ epact.command.main(function()
   end
   local test = o.test ~= "" and epact.data.ratings(o.test, { users = ratings.users, items = ratings.items }) or nil
   if o.deterministic then o.staleness = 0 end
-  print(("%d users, %d items, %s ratings; %d factors, %d workers, staleness %s"):format(ratings.users, ratings.items,
-    progress.amount(ratings.count), o.factors, o.workers, tostring(o.staleness)))
-  if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
+  print(("%d users, %d items, %s ratings; %d factors, %d workers, %s"):format(ratings.users, ratings.items,
+    progress.amount(ratings.count), o.factors, o.workers,
+    o.order == "shards" and "staleness " .. tostring(o.staleness) or o.order))
 
   -- Root mean squared error of always saying the mean rating: what there is to beat.
   local function spread(of)
@@ -55,14 +56,14 @@ epact.command.main(function()
     return math.sqrt(squares / of.count)
   end
 
-  local function train(factors, out, snapshot)
+  local function train(factors, snapshot)
     return epact.run({ workers = o.workers, staleness = o.staleness, seed = o.seed, deterministic = o.deterministic,
       resume = snapshot and o.resume and "if any", snapshot = snapshot },
       function(w)
         local line = w.id == 0 and progress.new(o.epochs)
         local model = mf.fit(w, ratings, {
           factors = factors, lambda = o.lambda, step = o.step, decay = o.decay, epochs = o.epochs, clocks = o.clocks,
-          test = test, on_divergence = "keep",
+          order = o.order, test = test, on_divergence = "keep",
           on_report = function(now)
             line:step(now.epoch, ("%s ratings/s  RMSE %.4f%s"):format(
               progress.amount(ratings.count * now.epoch / now.seconds), now.train,
@@ -70,16 +71,14 @@ epact.command.main(function()
           end,
         })
         if line then line:done() end
-        if out ~= "" then mf.save(w, model, out) end
-        if w.id == 0 then return { history = model.history, failure = model.failure } end
+        return model
       end)
   end
 
-  local result, report = train(o.factors, o.out,
-    o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil)
-  local biases = train(0, "")
-  if not result then return end -- worker 0 is in another process
-  if result.failure then io.stderr:write(result.failure, "; the last good model is kept\n") end
+  local model, report = train(o.factors, o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil)
+  local biases = train(0)
+  if require("epact.cluster").place().rank > 0 then return end -- every process has the model; one speaks
+  if model.failure then io.stderr:write(model.failure, "; the last good model is kept\n") end
 
   local function row(name, run)
     local last = run.history[#run.history]
@@ -88,17 +87,23 @@ epact.command.main(function()
     return last
   end
   local curve = {}
-  for i, now in ipairs(result.history) do curve[i] = now.test or now.train end
+  for i, now in ipairs(model.history) do curve[i] = now.test or now.train end
   print(("\nRMSE by epoch %s\n\n%-24s  %10s  %10s"):format(epact.plot.sparkline(curve), "", "training", "test"))
   print(("%-24s  %10.4f  %10s"):format("the mean rating", spread(ratings),
     test and ("%.4f"):format(spread(test)) or "-"))
   row("biases alone", biases)
-  local last = row(("biases and %d factors"):format(o.factors), result)
+  local last = row(("biases and %d factors"):format(o.factors), model)
+  print("\n" .. tostring(model))
   if last then
-    print(("\n%.2f s, %s ratings/s, the workers waited %.2f s"):format(last.seconds,
-      progress.amount(ratings.count * last.epoch / last.seconds), report.tables["mf.items"].wait_seconds))
+    local items = report.tables["mf.items"] -- none where the items are plain memory
+    print(("%.3f s to prepare, %.2f s to train, %s ratings/s%s"):format(model.preparation_seconds, last.seconds,
+      progress.amount(ratings.count * last.epoch / last.seconds),
+      items and (", the workers waited %.2f s"):format(items.wait_seconds) or ""))
   end
-  if o.out ~= "" then print("model written to " .. o.out) end
+  if o.out ~= "" then
+    model:save(o.out)
+    print("model written to " .. o.out)
+  end
   if o.stats then print(report) end
-  if result.failure then os.exit(1) end
+  if model.failure then os.exit(1) end
 end)

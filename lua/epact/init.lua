@@ -48,7 +48,8 @@ end
 -- Parts load when they are first used.
 local parts = {
   data = "epact.data", text = "epact.text", rng = "epact.rng", optim = "epact.optim", mcmc = "epact.mcmc",
-  model = "epact.model", progress = "epact.progress", plot = "epact.plot", command = "epact.command",
+  model = "epact.model", sched = "epact.sched", progress = "epact.progress", plot = "epact.plot",
+  command = "epact.command",
 }
 
 return setmetatable(epact, {

@@ -45,18 +45,25 @@ local function bench_mf()
   local given = ffi.new("epact_mf_ratings", count, user, item, value)
   local u, i, v = arrays()
   local ratings = ffi.new("epact_mf_ratings", count, u, i, v)
-  local function sort(block) core.check(C.epact_mf_sort(given, users, items, block, u, i, v, nil)) end
-  report("mf: sort by user", count / fastest(function() sort(items) end) / 1e6, "M ratings/s")
+  local user_cut, start = ffi.new("int64_t[2]", { 0, users }), ffi.new "int64_t[9]"
+  local function sort(blocks)
+    local item_cut = ffi.new("int64_t[?]", blocks + 1)
+    for b = 0, blocks do item_cut[b] = math.floor(items * b / blocks) end
+    local cuts = ffi.new("epact_mf_cuts", 1, blocks, nil, nil, user_cut, item_cut)
+    core.check(C.epact_mf_grid(given, cuts, 0, 1, u, i, v, start))
+  end
+  report("mf: sort by user", count / fastest(function() sort(1) end) / 1e6, "M ratings/s")
   for _, k in ipairs { 8, 10, 16, 32, 64 } do
     local stride = k + 4
     local p, q = ffi.new("float[?]", users * stride), ffi.new("float[?]", items * stride)
     core.check(C.epact_mf_init(p, 0, users, stride, k, 0, 0.1, 1))
     core.check(C.epact_mf_init(q, 0, items, stride, k, 1, 0.1, 1))
     local model = ffi.new("epact_mf_model", users, items, stride, k, 3, p, q)
+    local rates = ffi.new("epact_mf_rates", 1e-3, 0.05, 1e-3, 0.05)
     for _, blocks in ipairs { 1, 8 } do
-      sort(math.ceil(items / blocks))
+      sort(blocks)
       local seconds = fastest(function()
-        core.check(C.epact_mf_sgd(model, ratings, 0, count, 1e-3, 0.05, nil))
+        core.check(C.epact_mf_sgd(model, ratings, 0, count, rates, nil))
       end)
       report(("mf: sgd, k = %d, %d block%s of items"):format(k, blocks, blocks > 1 and "s" or ""),
         count / seconds / 1e6, "M ratings/s")
