@@ -9,6 +9,8 @@
 #include "mf.h"
 #include "adaptive.h"
 #include "graph_cut.h"
+#include "metric.h"
+#include "network.h"
 #include "lda.h"
 #include "nmf.h"
 #include "sparse_coding.h"

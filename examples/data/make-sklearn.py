@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Regenerates diabetes.csv and breast-cancer.svm from scikit-learn (Debian: python3-sklearn).
+"""Regenerates diabetes.csv, breast-cancer.svm, digits.csv.gz and wine.csv from scikit-learn (Debian: python3-sklearn).
 
 Usage: python3 examples/data/make-sklearn.py [DIRECTORY], from the root of the project.
 """
+import gzip
 import sys
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
 
 def standardise(column):
@@ -41,7 +42,27 @@ def write_breast_cancer(path):
             file.write(" ".join(["+1" if y else "-1", *("%d:%.5g" % (j + 1, x) for j, x in enumerate(row))]) + "\n")
 
 
+def write_digits(path):
+    """64 grey values, 0 to 16, of 8 x 8 pixels; the digit comes first."""
+    digits = load_digits()
+    with gzip.GzipFile(path, "wb", mtime=0) as file:
+        file.write((",".join(["digit", *("p%d%d" % (i, j) for i in range(8) for j in range(8))]) + "\n").encode())
+        for digit, row in zip(digits.target, digits.data):
+            file.write((",".join(["%d" % digit, *("%d" % x for x in row)]) + "\n").encode())
+
+
+def write_wine(path):
+    """13 measurements as they are; the cultivar, 0 to 2, comes first."""
+    wine = load_wine()
+    with open(path, "w") as file:
+        file.write(",".join(["cultivar", *(name.replace("/", "_") for name in wine.feature_names)]) + "\n")
+        for cultivar, row in zip(wine.target, wine.data):
+            file.write(",".join(["%d" % cultivar, *("%g" % x for x in row)]) + "\n")
+
+
 if __name__ == "__main__":
     output = sys.argv[1] if len(sys.argv) > 1 else "examples/data"
     write_diabetes(output + "/diabetes.csv")
     write_breast_cancer(output + "/breast-cancer.svm")
+    write_digits(output + "/digits.csv.gz")
+    write_wine(output + "/wine.csv")

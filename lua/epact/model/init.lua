@@ -4,4 +4,5 @@ return {
   graph_cut = require "epact.model.graph_cut",
   linear = require "epact.model.linear", logistic = require "epact.model.logistic", mf = require "epact.model.mf",
   nmf = require "epact.model.nmf", sparse_coding = require "epact.model.sparse_coding", svm = require "epact.model.svm",
+  metric = require "epact.model.metric", network = require "epact.model.network",
 }
