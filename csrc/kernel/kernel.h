@@ -14,4 +14,5 @@
 #include "lda.h"
 #include "nmf.h"
 #include "sparse_coding.h"
+#include "softmax.h"
 #endif
