@@ -3,16 +3,16 @@
 -- `luajit spec/bench/sgd.lua [libsvm file of text]`; without it, text-like rows from a seed. Labels: the sign of the
 -- file's, less their median.
 
-package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
+package.path = "lua/?.lua;lua/?/init.lua;spec/?.lua;" .. package.path
 package.cpath = "build/?.so;" .. package.cpath
 
 local epact = require "epact"
-local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local loss = require "epact.optim.loss"
+local peer = require "support.peer"
 local sgd = require "epact.optim.sgd"
 local C = core.C
 
@@ -130,25 +130,11 @@ end
 
 local function millions(x) return ("%.0f M non-zeros/s"):format(x / 1e6) end
 
+-- Non-zeros a second of scikit-learn by loss; nil where it is not installed.
 local function scikit_learn(X, y)
-  local folder = os.tmpname()
-  os.remove(folder)
-  os.execute("mkdir " .. folder)
-  local function dump(name, pointer, bytes)
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
-    file:write(ffi.string(pointer, bytes))
-    file:close()
-  end
-  dump("start", X.start, 8 * (X.rows + 1))
-  dump("index", X.index, 4 * X.count)
-  dump("value", X.value, 8 * X.count)
-  dump("label", y.value, 8 * X.rows)
-  local pipe = io.popen(("/usr/bin/env python3 spec/bench/sgd_sklearn.py %s %d 2>/dev/null || "
-    .. "/usr/bin/python3 spec/bench/sgd_sklearn.py %s %d 2>/dev/null"):format(folder, X.cols, folder, X.cols))
-  local said = pipe:read "*a"
-  pipe:close()
-  os.execute("rm -rf " .. folder)
-  return said
+  local python = peer.python()
+  return python and peer.run(python, "spec/bench/sgd_sklearn.py", { start = { X.start, 8 * (X.rows + 1) },
+    index = { X.index, 4 * X.count }, value = { X.value, 8 * X.count }, label = { y.value, 8 * y.rows } }, { X.cols })
 end
 
 local function bench(title, X, y)
@@ -160,8 +146,10 @@ local function bench(title, X, y)
     print(("  %-44s %s, %.0f %% of the limit"):format((case[3] or case[1]) .. ", one thread", millions(speed),
       100 * speed / limit))
   end
-  local said = scikit_learn(X, y)
-  if said ~= "" then io.write(said) else print "  (scikit-learn is not installed)" end
+  local theirs = scikit_learn(X, y)
+  for _, name in ipairs(theirs and { "hinge", "logistic" } or {}) do
+    print(("  %-44s %s"):format("scikit-learn's SGDClassifier, " .. name, millions(theirs[name])))
+  end
   for _, shared in ipairs { true, false } do
     local one, two = hogwild(X, y, 1, shared), hogwild(X, y, 2, shared)
     print(("  two threads, %-31s %s, %.2f times one of the same"):format(shared and "weights shared"
