@@ -260,17 +260,21 @@ function softmax.batch(fit)
     linear.zeros(size + rows.stride)
 
   -- The table holds what all have told; each adds by how much its own has changed. Nobody tells before all have read.
-  local function evaluate(weights, gradient)
-    ffi.fill(own, (size + rows.stride) * double)
-    own[size] = rows:gradient(weights, fit:intercept(weights), own, o.intercept and own + filled or nil)
+  local function sums_of_all()
     for e = 0, size + rows.stride - 1 do change[e] = own[e] - told[e] end
     ffi.copy(told, own, (size + rows.stride) * double)
     sums:inc_all(change)
     w:barrier()
-    local view = sums:all()
-    local loss = view[size]
-    ffi.copy(gradient, view, size * double)
-    w:barrier()
+    return sums:all()
+  end
+
+  local function evaluate(weights, gradient)
+    ffi.fill(own, (size + rows.stride) * double)
+    own[size] = rows:gradient(weights, fit:intercept(weights), own, o.intercept and own + filled or nil)
+    local sum = w.workers == 1 and own or sums_of_all()
+    local loss = sum[size]
+    ffi.copy(gradient, sum, size * double)
+    if w.workers > 1 then w:barrier() end
     linear.axpy(filled, o.l2, weights, gradient)
     return loss + fit:penalty(weights)
   end
