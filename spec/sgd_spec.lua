@@ -370,6 +370,29 @@ describe("linear models", function()
     assert.error_matches(function() logistic.load(path) end, "a model of kind 'svm'")
   end)
 
+  it("are solved exactly, by one worker for all", function()
+    for name, module in pairs { logistic_l2 = logistic, logistic_l1 = logistic, logistic_elastic = logistic,
+      squared_hinge_l2 = svm, hinge_l2 = svm, squared_l2 = linear } do
+      local known = minima[name]
+      local given = { solver = "exact", penalty = penalty.elastic(known.l1, known.l2), tolerance = 1e-8,
+        intercept = known.intercept ~= 0, loss = name == "squared_hinge_l2" and "squared_hinge" or nil }
+      local model = fit(module, nuclei, malignant, given)
+      assert.equal("CONVERGED", model.status)
+      assert.near(known.objective, model.objective, 1e-6 * known.objective)
+      assert.is_true(model.objective <= known.objective * (1 + 1e-8) and model.gap < 1e-7 * known.objective)
+      assert.near(known.intercept, model.intercept, 1e-3)
+      given.scale, given.penalty = "mean", penalty.elastic(known.l1 / 569, known.l2 / 569)
+      assert.near(known.objective / 569, fit(module, nuclei, malignant, given).objective, 1e-8 * known.objective)
+    end
+    assert.error_matches(function() fit(logistic, nuclei, malignant, { solver = "exact", epochs = 3 }) end,
+      "unknown option 'epochs'")
+    assert.error_matches(function() fit(logistic, nuclei, malignant, { solver = "newton" }) end,
+      "option 'solver' must be one of sgd, exact")
+    assert.error_matches(function()
+      fit(logistic, nuclei, malignant, { solver = "exact", penalty = penalty.nonnegative() })
+    end, "knows l1 and l2 penalties only")
+  end)
+
   it("keep labels 0 and 1, and have probabilities", function()
     local zeros = data.new("dense", malignant.rows, 1)
     for i = 0, zeros.rows - 1 do zeros.value[i] = malignant[i] > 0 and 1 or 0 end

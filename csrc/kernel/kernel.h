@@ -3,6 +3,10 @@
 #define EPACT_KERNEL_H
 #include "losses.h"
 #include "penalty.h"
+#include "design.h"
+#include "newton.h"
+#include "dual.h"
+#include "active.h"
 #include "linear.h"
 #include "sgd.h"
 #include "lasso.h"

@@ -3,9 +3,11 @@
 
 local core = require "epact.core"
 local data = require "epact.data"
+local exact = require "epact.optim.exact"
 local kernel = require "epact.kernel.sgd"
 local losses = require "epact.optim.loss"
 local options = require "epact.options"
+local penalties = require "epact.optim.penalty"
 local sgd = require "epact.optim.sgd"
 local store = require "epact.model.store"
 
@@ -35,6 +37,44 @@ local function check_classes(where, seen, o)
   end
 end
 
+local known_exact = {
+  solver = { "string" }, loss = { "any" }, penalty = { "any" }, l1 = { "non_negative" }, l2 = { "non_negative" },
+  scale = { { "sum", "mean" }, "sum" }, intercept = { "boolean", true }, tolerance = { "positive", 1e-6 },
+  max_iterations = { "count" }, name = { "string" }, on_report = { "function" },
+}
+
+-- Worker 0 solves, the others get its answer: rows of one number each, so that the shards share them.
+local function solve(where, w, X, y, given)
+  local o = options.read(where, given, known_exact)
+  local one = penalties.of(where, o.penalty, o.l1, o.l2)
+  if one:is_bounded() or not one:is_separable() then
+    core.fail("%s: solver = \"exact\" knows l1 and l2 penalties only", where)
+  end
+  local factor, name, p = o.scale == "mean" and X.rows or 1, o.name or where, X.cols
+  w:claim(where, name, true)
+  local table = w:table(name .. ".exact", { rows = 4, cols = p + 1, staleness = 0 })
+  if w.id == 0 then
+    local found = exact.solve(X, y, { loss = o.loss, l1 = factor * one.l1, l2 = factor * one.l2,
+      intercept = o.intercept, tolerance = o.tolerance, max_iterations = o.max_iterations })
+    for j = 0, p - 1 do table:inc(0, j, found.weights.value[j]) end
+    table:inc(0, p, found.intercept)
+    for i, number in ipairs { found.objective / factor, found.gap / factor, found.iterations, found.seconds } do
+      if i == 2 and number == math.huge then number = -1 end
+      table:inc(1, i - 1, number)
+    end
+    table:inc(2, 0, found.status == "CONVERGED" and 1 or 0)
+    if o.on_report then
+      o.on_report { epoch = found.iterations, objective = found.objective / factor, seconds = found.seconds }
+    end
+  end
+  w:barrier()
+  local weights, answer, told = data.new("dense", p, 1), table:get(0), table:get(1)
+  for j = 0, p - 1 do weights.value[j] = answer[j] end
+  return { weights = weights, intercept = answer[p], objective = told[0], gap = told[1] >= 0 and told[1] or math.huge,
+    status = table:cell(2, 0) == 1 and "CONVERGED" or "MAXITER",
+    history = { { epoch = told[2], objective = told[0], seconds = told[3] } } }
+end
+
 --- Fits a model: `fit` of the three, whose `module` has `Model` (its class), `kind`, `classifies`, `default_loss`.
 function predictor.fit(module, w, X, y, given)
   local where = module.kind .. ".fit"
@@ -53,11 +93,19 @@ function predictor.fit(module, w, X, y, given)
     y, low, seen = signs(where, y)
     check_classes(where, seen, o)
   end
-  local found = sgd.minimise(w, X, y, o)
+  local found
+  if o.solver == "exact" then
+    kernel.check(where, X, y, module.classifies)
+    found = solve(where, w, X, y, o)
+  else
+    options.argument(where, "option 'solver'", { "sgd", "exact" }, o.solver or "sgd")
+    o.solver = nil
+    found = sgd.minimise(w, X, y, o)
+  end
   return setmetatable({
     kind = module.kind, weights = found.weights, intercept = found.intercept, columns = X.cols, loss = o.loss.name,
     width = o.loss.width, low = low, objective = found.objective, status = found.status, failure = found.failure,
-    history = found.history, averaged = found.averaged, mode = found.mode,
+    history = found.history, averaged = found.averaged, mode = found.mode, gap = found.gap,
   }, module.Model)
 end
 

@@ -1,8 +1,9 @@
 --- Optimisation: losses, penalties and steps as objects, and the methods that put them together.
 -- @module epact.optim
 return {
-  lasso = require "epact.optim.lasso", lbfgs = require "epact.optim.lbfgs", loss = require "epact.optim.loss",
-  min_cut = require "epact.optim.min_cut", penalty = require "epact.optim.penalty", sgd = require "epact.optim.sgd",
+  exact = require "epact.optim.exact", lasso = require "epact.optim.lasso", lbfgs = require "epact.optim.lbfgs",
+  loss = require "epact.optim.loss", min_cut = require "epact.optim.min_cut",
+  penalty = require "epact.optim.penalty", sgd = require "epact.optim.sgd",
   sparsity = require "epact.optim.sparsity", step = require "epact.optim.step",
   theory = require "epact.optim.theory",
 }

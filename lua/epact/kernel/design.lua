@@ -1,0 +1,82 @@
+--- The matrix of a linear model, and the sums over its rows that second-order methods are made of.
+-- @module epact.kernel.design
+
+local ffi = require "ffi"
+local core = require "epact.core"
+local data = require "epact.data"
+local linear = require "epact.kernel.linear"
+local C = core.C
+
+local methods = {}
+local class = { __index = methods }
+
+--- t = X w + b, b the last of w.
+function methods:times(w, t) C.epact_design_times(self.view, self.constant, w, t) end
+--- g = (X 1)'u.
+function methods:gradient(u, g) C.epact_design_gradient(self.view, self.constant, u, g) end
+--- The lower triangle of h = (X 1)'diag(d)(X 1), size x size.
+function methods:hessian(d, h) C.epact_design_hessian(self.view, self.constant, d, h) end
+--- Multiplications of one Hessian.
+function methods:hessian_cost() return C.epact_design_hessian_cost(self.view) end
+--- Entries stored.
+function methods:entries() return tonumber(C.epact_design_entries(self.view)) end
+
+function class:__tostring()
+  return ("epact.design <%d x %d%s>"):format(self.rows, self.columns, self.constant == 1 and " with intercept" or "")
+end
+
+local design = {}
+
+--- A design over a data set, which is checked and not copied.
+-- @tparam string where the function as the user calls it
+-- @param X sparse or dense
+-- @tparam boolean intercept whether a column of ones is added at the end
+function design.new(where, X, intercept)
+  local view, ones = ffi.new("epact_design", { rows = X.rows, columns = X.cols, value = X.value }), ffi.new "int[1]"
+  if data.kind(X) == "sparse" then view.start, view.index = X.start, X.index end
+  core.check(C.epact_design_check(view, ones), where .. ": X")
+  if ones[0] == 1 then view.value = nil end
+  local constant = intercept and 1 or 0
+  return setmetatable({
+    view = view, keep = X, rows = X.rows, columns = X.cols, constant = constant, size = X.cols + constant,
+    binary = ones[0] == 1,
+  }, class)
+end
+
+local kinds = {
+  squared = C.EPACT_SQUARED, huber = C.EPACT_HUBER, logistic = C.EPACT_LOGISTIC, hinge = C.EPACT_HINGE,
+  squared_hinge = C.EPACT_SQUARED_HINGE, smoothed_hinge = C.EPACT_SMOOTHED_HINGE,
+}
+
+--- A loss by its name, with its width.
+function design.loss(where, name, width)
+  local loss = ffi.new("epact_loss", kinds[name], width)
+  core.check(C.epact_loss_check(loss), where)
+  return loss
+end
+
+--- Whether the labels of a loss are -1 and +1.
+function design.classifies(loss) return C.epact_loss_classifies(loss) ~= 0 end
+
+--- The labels of a loss: a double array, where 0 and 1 have become -1 and +1 when the loss classifies.
+-- @treturn cdata `double *`
+-- @treturn boolean whether there is but one class
+function design.labels(where, loss, y)
+  local n, labels, classifies = y.rows, linear.zeros(y.rows), design.classifies(loss)
+  local zeros, negatives, positives = false, false, false
+  for i = 0, n - 1 do
+    local label = y.value[i]
+    if label - label ~= 0 then core.fail("%s: y[%d] is %g", where, i, label) end
+    if classifies then
+      if label ~= 1 and label ~= -1 and label ~= 0 then
+        core.fail("%s: y[%d] is %g, but labels must be -1 and 1, or 0 and 1", where, i, label)
+      end
+      zeros, negatives, positives = zeros or label == 0, negatives or label == -1, positives or label == 1
+      if zeros and negatives then core.fail("%s: y[%d] is %g: labels are -1 and 1, or 0 and 1", where, i, label) end
+    end
+    labels[i] = (classifies and label == 0) and -1 or label
+  end
+  return labels, classifies and not (positives and (zeros or negatives))
+end
+
+return design
