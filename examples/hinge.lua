@@ -37,7 +37,9 @@ end
 -- The update equations and their order: all there is to the algorithm. Compare with lua/epact/optim/sgd.lua.
 --   w <- (w + eta y_i x_i [y_i x_i'w < 1]) / (1 + eta l2),   kept as w = scale * v
 local function train(w, all_X, all_y, rule)
-  local X, y = w:shard(all_X, all_y)
+  -- Equal numbers of rows, so that every row counts the same; w:shard deals equal numbers of non-zeros.
+  local from, to = math.floor(all_X.rows * w.id / w.workers), math.floor(all_X.rows * (w.id + 1) / w.workers)
+  local X, y = all_X:slice(from, to), all_y:slice(from, to)
   local weights = w:table("weights", { rows = 1, cols = X.cols })
   local losses = w:table("losses", { rows = rule.epochs, cols = 1, staleness = 0 })
   local v, order, rng, t, history = ffi.new("double[?]", X.cols), {}, w:rng(), 0, {}

@@ -319,6 +319,29 @@ describe("deep network", function()
     end)
   end
 
+  it("that has converged is not trained on when it is resumed", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    local given = { rule = "sgd", step = 0.01, batch = 20, epochs = 9, tolerance = 0.9, type = "f64",
+      test = { blobs(40, 9) } }
+    local calm = train_with_snapshots(folder .. ".calm", given, true)
+    assert.equal(12 + 4 * 2 + 1, #calm) -- four epochs
+    for stop = 17, 24 do train_with_snapshots(folder, given, true, stop) end
+    local resumed = train_with_snapshots(folder, given, true)
+    assert.equal(#calm, #resumed)
+    for i, value in ipairs(calm) do assert.equal(value, resumed[i]) end
+    os.execute("rm -rf " .. folder .. " " .. folder .. ".calm")
+  end)
+
+  it("does not take what dropout does for divergence", function()
+    local X, y = blobs(60, 3)
+    local numbers = data.new("dense", 60, 1)
+    for i = 0, 59 do numbers.value[i] = 0.05 * (y.value[i] - 1) end
+    local model = fit(X, numbers, { workers = 1 }, { layers = { 60, 60, 60 }, loss = "squared", dropout = 0.7,
+      epochs = 4, step = 1e-12 })
+    assert.equal("MAXITER", model.status)
+  end)
+
   it("keeps the last good model when it diverges after it was resumed", function()
     local folder = os.tmpname()
     os.remove(folder)

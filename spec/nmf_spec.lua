@@ -251,6 +251,22 @@ describe("nmf", function()
     assert.matches("^%d+ %d+\n$", seen[1])
   end)
 
+  it("gives a component that is 0 a new beginning, by either rule", function()
+    local stream, V, H = epact.rng(3), data.new("dense", 30, 20), data.new("dense", 3, 20)
+    for i = 0, 29 do
+      for j = 0, 19 do V.value[i * 20 + j] = (1 + i % 3) * (1 + j % 4) + (i % 5) * (j % 7) + (i % 2) * (j % 3) end
+    end
+    for k = 0, 39 do H.value[k] = stream:uniform() end -- and nothing for the third
+    for _, rule in ipairs { "hals", "multiplicative" } do
+      local model = epact.run({ workers = 2, seed = 1 }, function(w)
+        return nmf.fit(w, V, { factors = 3, rule = rule, components = H, epochs = 60, tolerance = 0 })
+      end)
+      local sum = 0
+      for j = 0, 19 do sum = sum + model.components[40 + j] end
+      assert.is_true(sum > 0, rule)
+    end
+  end)
+
   for workers, durability in pairs { "snapshot", "journal", "snapshot" } do
     it(("stopped and resumed has the bits of an undisturbed run: %d, %s"):format(workers, durability), function()
       local calm, disturbed, stops = resume.both(function(w)

@@ -106,7 +106,7 @@ describe("equal programs:", function()
       { run = "psgd" })), 1e-12)
     local both = minimise(X, y, { workers = 2 }, with(base, { run = "psgd", step = 0.1, scale = "mean", l2 = 0.01 }))
     local each = epact.run({ workers = 2, seed = 1 }, function(w)
-      local own_X, own_y = w:shard(X, y)
+      local own_X, own_y = X:slice(120 * w.id, 120 * w.id + 120), y:slice(120 * w.id, 120 * w.id + 120)
       local kernel, linear_kernel = require "epact.kernel.sgd", require "epact.kernel.linear"
       local rule = { step = 0.1, decay = 0, power = 0, l1 = 0, l2 = 0.01, low = -math.huge, high = math.huge, batch = 1,
         intercept = true }
@@ -284,6 +284,77 @@ describe("SGD", function()
     assert.equal("MAXITER", found.status)
   end)
 
+  it("counts every row the same, whatever the non-zeros of a shard", function()
+    -- 100 full rows labelled 1, 900 short ones labelled -1 in columns that say nothing: b = -0.8, F = 180.
+    local set, labels, at = data.new("sparse", 1000, 40, 100 * 36 + 900 * 4), data.new("dense", 1000, 1), 0
+    for i = 0, 999 do
+      for j = 0, (i < 100 and 36 or 4) - 1 do
+        set.index[at], set.value[at], at = j, (i + j) % 2 * 2e-6 - 1e-6, at + 1
+      end
+      set.start[i + 1], labels.value[i] = at, i < 100 and 1 or -1
+    end
+    for _, one in ipairs { step.constant(5e-4), step.adagrad(0.05), step.adarevision(0.5) } do
+      local found = minimise(set, labels, { workers = 2 }, { loss = "squared", intercept = true, step = one,
+        epochs = 60, tolerance = 0 })
+      local near = one.name == "adarevision" and 1 or 0.1 -- few, long steps
+      assert.near(-0.8, found.intercept, near / 20)
+      assert.near(180, found.objective, near)
+    end
+  end)
+
+  it("pays the whole penalty of a column that few rows have", function()
+    local set, labels = data.new("sparse", 1000, 2, 1000), data.new("dense", 1000, 1)
+    for i = 0, 999 do -- column 0 is in the first half, column 1 in the other: w = 500 / (500 + l2)
+      set.start[i + 1], set.index[i], set.value[i], labels.value[i] = i + 1, i < 500 and 0 or 1, 1, 1
+    end
+    for workers = 1, 3 do
+      local found = minimise(set, labels, { workers = workers }, { loss = "squared", l2 = 500, epochs = 60,
+        step = step.adagrad(0.3), tolerance = 0 })
+      assert.near(0.5, found.weights[0], 5e-3)
+      assert.near(0.5, found.weights[1], 5e-3)
+    end
+    -- a column of one row of many, steps far longer than its share of l2 bears without a division
+    local rare, signs, at = data.new("sparse", 1000, 1001, 2000), data.new("dense", 1000, 1), 0
+    for i = 0, 999 do
+      rare.index[at], rare.value[at], at = 0, 1e-3, at + 1
+      rare.index[at], rare.value[at], at = i + 1, 1, at + 1
+      rare.start[i + 1], signs.value[i] = at, i % 2 * 2 - 1
+    end
+    local found = minimise(rare, signs, { workers = 2 }, { loss = "logistic", l2 = 1, run = "hogwild", shared = true,
+      epochs = 30 })
+    local low, high = 0, 1 -- each weight: w = sigma(-w), by bisection
+    for _ = 1, 60 do
+      local w = (low + high) / 2
+      if w < 1 / (1 + math.exp(w)) then low = w else high = w end
+    end
+    local least = 1000 * (math.log(1 + math.exp(-low)) + low ^ 2 / 2)
+    assert.is_true(found.objective < 1.01 * least, found.objective / least)
+  end)
+
+  it("keeps to bounds where views are stale", function()
+    for seed = 1, 6 do
+      local found = minimise(X, y, { workers = 3, staleness = 2, seed = seed }, { loss = "squared", clocks = 3,
+        penalty = penalty.box(0, 0.2), step = 0.1, epochs = 8, tolerance = 0 })
+      for _, now in ipairs(found.history) do assert.is_true(now.objective < math.huge) end
+      for j = 0, 7 do assert.is_true(found.weights[j] >= 0 and found.weights[j] <= 0.2) end
+    end
+  end)
+
+  it("keeps what it returns and the objective of that together", function()
+    local found = minimise(X, y, { workers = 1 }, { loss = "squared", step = 0.9, epochs = 2, tolerance = 0,
+      average = false, on_divergence = "keep" })
+    local sum = 0
+    for i = 0, 99 do sum = sum + loss.squared():value(X:dot(i, found.weights), y[i]) end
+    assert.near(sum, found.objective, 1e-9 * sum)
+    for _, case in ipairs { { "squared", 100, "server" }, { "hinge", 1e155, "hogwild" }, { "huber", 1e155, "server" } }
+    do
+      found = minimise(X, y, { workers = 2 }, { loss = case[1], step = case[2], epochs = 60, tolerance = 0,
+        run = case[3], on_divergence = "keep", average = false })
+      assert.equal("DIVERGED", found.status, case[1])
+      assert.is_true(found.objective < math.huge)
+    end
+  end)
+
   it("that diverges says at which clock and what to try, or keeps the last good weights", function()
     local given = { loss = "squared", step = 1e150, epochs = 9, tolerance = 0 }
     assert.matches("sgd: diverged at clock %d+ %(epoch 1%): the step 1e%+150 is too large, try 2.5e%+149 %[E_DIV",
@@ -326,6 +397,13 @@ describe("SGD", function()
       select(2, rows.random(5000, 2, 0.5, "signs", 1)))
     refused("an average needs", { average = true, l1 = 1 })
     refused("SVRG needs", { method = "svrg", l1 = 1 })
+    refused("a loss defined in Lua works on weights of each worker's own", { run = "hogwild", shared = true,
+      loss = loss.define { value = math.max, derivative = math.max } })
+    for _, more in ipairs { { method = "svrg" }, { run = "hogwild" }, { step = step.adagrad(1) } } do
+      refused("batch = 8: SVRG, Hogwild! and AdaGrad make an update for each row", with(more, { batch = 8 }))
+    end
+    assert.matches("shared weights without locks are deterministic for one worker only", failure(minimise, X, y,
+      { workers = 2, deterministic = true }, { loss = "hinge", run = "hogwild", shared = true }))
     refused("AdaRevision needs run = \"server\", and an l2 penalty", { step = step.adarevision(1), l1 = 1 })
     refused("adagrad %(1%) needs run = ", { step = step.adagrad(1), run = "psgd" })
     refused("X must be a sparse or dense data set, got 1", {}, 1)
@@ -427,6 +505,7 @@ describe("linear models", function()
     for i = 0, 19 do one.value[i] = 1 end
     assert.matches("y has one class only", failure(fit, logistic, X, one, {}))
     assert.is_true(fit(logistic, X, one, { intercept = false, l2 = 1, epochs = 3 }).objective > 0)
+    assert.is_true(fit(svm, X, one, { epochs = 30, step = 0.1 }).objective < 0.5) -- w = 0, b = 1 costs nothing
     y.value[2] = 0
     assert.matches("labels must be %-1 and 1, or 0 and 1, not all three", failure(fit, logistic, X, y, {}))
     y.value[2] = 7

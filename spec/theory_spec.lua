@@ -81,6 +81,17 @@ describe("the theory of delayed gradients", function()
     end
   end)
 
+  it("takes L with the intercept", function()
+    local X, y = rows.random(60, 3, 0.5, "signs", 9)
+    for k = 0, X.count - 1 do X.value[k] = X.value[k] / 1000 end
+    local report = epact.run({ workers = 1 }, function(w)
+      return sgd.minimise(w, X, y, { loss = "logistic", combine = "sum", step = step.ssp { F = 1 }, report = true,
+        intercept = true, epochs = 2 }).theory
+    end)
+    assert.near(1, report.L, 1e-4)
+    assert.near(theory.sigma { F = 1, L = 1, s = report.updates_a_clock - 1, P = 1 }, report.eta, 1e-4)
+  end)
+
   it("is refused where it does not hold", function()
     local X, y = rows.random(20, 3, 0.5, "signs", 9)
     for _, given in ipairs { { step = 0.1 }, { step = step.ssp { F = 1 }, run = "psgd" },

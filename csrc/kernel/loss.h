@@ -30,9 +30,9 @@ static inline double loss_value(int kind, double width, double t, double y)
   case EPACT_LOGISTIC:
     return log1p_exp(-y * t);
   case EPACT_HINGE:
-    return missing > 0 ? missing : 0;
+    return missing <= 0 ? 0 : missing;
   case EPACT_SQUARED_HINGE:
-    return missing > 0 ? missing * missing / 2 : 0;
+    return missing <= 0 ? 0 : missing * missing / 2;
   default:
     return missing <= 0 ? 0 : missing >= width ? missing - width / 2 : missing * missing / (2 * width);
   }
@@ -49,9 +49,9 @@ static inline double loss_derivative(int kind, double width, double t, double y)
   case EPACT_LOGISTIC:
     return -y * sigmoid(-y * t);
   case EPACT_HINGE:
-    return missing > 0 ? -y : 0;
+    return missing <= 0 ? 0 : -y;
   case EPACT_SQUARED_HINGE:
-    return missing > 0 ? -y * missing : 0;
+    return missing <= 0 ? 0 : -y * missing;
   default:
     return missing <= 0 ? 0 : missing >= width ? -y : -y * missing / width;
   }

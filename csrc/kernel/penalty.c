@@ -77,7 +77,7 @@ void epact_penalty_prox(const epact_penalty *p, int64_t count, double t, double 
     for (int64_t j = 0; j < count; j++) w[j] = soft_threshold(w[j], t * p->l1);
   }
   if (p->groups > 0 && p->low == 0) {
-    for (int64_t j = 0; j < count; j++) w[j] = fmax(w[j], 0);
+    for (int64_t j = 0; j < count; j++) w[j] = w[j] < 0 ? 0 : w[j];
   }
   for (int64_t g = 0; g < p->groups; g++) {
     const double norm = group_norm(p, g, w), due = t * group_weight(p, g);
@@ -85,5 +85,8 @@ void epact_penalty_prox(const epact_penalty *p, int64_t count, double t, double 
     for (int64_t k = p->start[g]; k < p->start[g + 1]; k++) w[p->member[k]] *= factor;
   }
   const double shrink = 1 / (1 + t * p->l2);
-  for (int64_t j = 0; j < count; j++) w[j] = fmin(fmax(w[j] * shrink, p->low), p->high);
+  for (int64_t j = 0; j < count; j++) { /* comparisons that leave a NaN as it is */
+    const double v = w[j] * shrink;
+    w[j] = v < p->low ? p->low : v > p->high ? p->high : v;
+  }
 }

@@ -298,7 +298,10 @@ function methods:measure(row, learned)
     score = o.loss == "softmax" and all[2] / o.test[1].rows or 1 - 2 * all[1] / self.squares
   end
   self.begun = self.begun or objective
-  if clock or objective > 10 * self.begun then return clock or w:now() end
+  -- What was measured with units dropped is set beside what was measured so before.
+  local before = self.begun
+  if learned and o.dropout > 0 then before = self.history[1] and self.history[1].objective or math.huge end
+  if clock or objective > 10 * before then return clock or w:now() end
   self.objective, self.test = objective, score
   for _, layer in ipairs(self.layer) do self.net:copy(layer.kept, layer.fresh, layer.size) end
   return nil
@@ -312,9 +315,9 @@ function methods:note(epoch, step)
   if self.w.id == 0 and self.o.on_report then self.o.on_report(now) end
 end
 
-local function converged(history, tolerance)
-  local n = #history
-  if n < 4 then return false end
+-- Whether the objective had settled at epoch n; also in a replay, which has the history of what it goes through.
+local function converged(history, tolerance, n)
+  if tolerance == 0 or n < 4 or #history < n then return false end
   for i = n - 2, n do
     local before, now = history[i - 1].objective, history[i].objective
     if math.abs(before - now) >= tolerance * math.abs(before) then return false end
@@ -367,12 +370,10 @@ function network.fit(w, X, y, given)
       if o.on_divergence == "error" then core.fail("%s", failure) end
       break
     end
-    if fit.run:live() then
-      fit:note(epoch, step)
-      if o.tolerance > 0 and converged(fit.history, o.tolerance) then
-        status = "CONVERGED"
-        break
-      end
+    if fit.run:live() then fit:note(epoch, step) end
+    if converged(fit.history, o.tolerance, epoch) then
+      status = "CONVERGED"
+      break
     end
     step = math.max(step * o.decay, 1e-30) -- a float, and not 0
   end

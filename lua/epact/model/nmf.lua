@@ -146,8 +146,17 @@ function fit_methods:remainder(i)
   return squares > 1e-8 * norm and left or nil
 end
 
+local function mean_of(factors, k)
+  local sum = 0
+  for i = 0, factors.rows - 1 do
+    for t = 0, k - 1 do sum = sum + factors.value[i * factors.stride + t] end
+  end
+  return sum / math.max(1, factors.rows * k)
+end
+
 -- A component that has become 0 begins anew, with what is left of a random row of V. Its other factor becomes 0, so
--- that the objective stays as it is, and can only fall with the next update.
+-- that the objective stays as it is, and can only fall with the next update; or a thousandth of the mean, as a
+-- multiplicative update never leaves 0.
 function fit_methods:revive(square)
   local k, W, H = self.o.factors, self.W, self.H
   for t = 0, k - 1 do
@@ -155,7 +164,8 @@ function fit_methods:revive(square)
     local left = dead and self:remainder(rng(self.seed, 3, self.at.reset):below(self.V.rows))
     if dead then self.at.reset = self.at.reset + 1 end
     if left then
-      for i = 0, W.rows - 1 do W.value[i * W.stride + t] = 0 end
+      local start = self.o.rule == "multiplicative" and 1e-3 * mean_of(W, k) or 0
+      for i = 0, W.rows - 1 do W.value[i * W.stride + t] = start end
       for j = 0, H.rows - 1 do H.value[j * H.stride + t] = left[j] end
       H:square()
     end

@@ -30,9 +30,9 @@ local function signs(where, y)
   return out, 0, seen
 end
 
--- Of one class, an intercept that costs nothing grows for ever.
+-- Of one class, an intercept that costs nothing grows for ever where the loss never is 0.
 local function check_classes(where, seen, o)
-  if o.intercept and not (seen[1] and (seen[0] or seen[-1])) then
+  if o.loss.name == "logistic" and o.intercept and not (seen[1] and (seen[0] or seen[-1])) then
     core.fail("%s: y has one class only: with an intercept there is no minimum (intercept = false has one)", where)
   end
 end

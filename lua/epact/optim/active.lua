@@ -79,7 +79,7 @@ function active.solve(p)
     local reach = self:go(slope)
     p.diverges(self.u)
     gap = self:look()
-    if not reach or (reach == 1 and settled and p.enough(-slope, self.objective)) then
+    if not reach or (reach == 1 and settled and p.enough(-10 * slope, self.objective)) then
       status = reach and "CONVERGED" or "STALLED"
       if gap == math.huge then gap = -slope end
       break

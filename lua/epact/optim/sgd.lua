@@ -67,6 +67,12 @@ local function mean_curvature(X)
   return 1.1 * found / (each * parts)
 end
 
+-- The largest ||(x_i, 1)||^2, or ||x_i||^2 without an intercept; 1 of rows that are 0.
+local function largest_norm2(X, intercept)
+  local largest = kernel.largest_norm2(X) + (intercept and 1 or 0)
+  return largest > 0 and largest or 1
+end
+
 --- The step that `minimise` takes when none is given, for the mean form (`l2` is of one row).
 --
 -- Smooth losses: constant, 1 / L, with L the curvature of a batch's mean loss, between that of one row,
@@ -75,8 +81,7 @@ end
 -- @treturn epact.step
 function sgd.default_step(loss, X, l2, batch, intercept)
   local n = X.rows
-  local largest = kernel.largest_norm2(X) + (intercept and 1 or 0)
-  if largest == 0 then largest = 1 end
+  local largest = largest_norm2(X, intercept)
   if loss.curvature == math.huge then
     if l2 > 0 then return steps.inverse(1 / math.max(largest, l2), l2 / math.max(largest, l2)) end
     return steps.inverse_sqrt(1 / math.sqrt(largest), batch / n)
@@ -90,6 +95,20 @@ function sgd.default_step(loss, X, l2, batch, intercept)
 end
 
 sgd.mean_curvature = mean_curvature
+
+local function check_hogwild(where, w, o)
+  if w.size > 1 then
+    core.fail("%s: run = \"hogwild\" shares the memory of one process, this job has %d", where, w.size)
+  end
+  if o.shared and not o.loss.kind then
+    core.fail("%s: a loss defined in Lua works on weights of each worker's own (shared = false)", where)
+  end
+  local adagrad = o.step and o.step.name == "adagrad"
+  if w.deterministic and w.workers > 1 and (o.shared or adagrad) then
+    core.fail("%s: shared weights without locks are deterministic for one worker only; this job has %d", where,
+      w.workers)
+  end
+end
 
 local function read(w, X, y, given)
   local where = "sgd.minimise"
@@ -127,9 +146,10 @@ local function read(w, X, y, given)
     core.fail("%s: the theorems are about run = \"server\", a Lipschitz loss, and a step that falls as 1 / sqrt t: "
       .. "step.ssp or step.inverse_sqrt", where)
   end
-  if o.run == "hogwild" and w.size > 1 then
-    core.fail("%s: run = \"hogwild\" shares the memory of one process, this job has %d", where, w.size)
+  if o.batch > 1 and (o.method == "svrg" or o.run == "hogwild" or (o.step and o.step.name == "adagrad")) then
+    core.fail("%s: batch = %d: SVRG, Hogwild! and AdaGrad make an update for each row", where, o.batch)
   end
+  if o.run == "hogwild" then check_hogwild(where, w, o) end
   return o
 end
 
@@ -139,12 +159,14 @@ local class = { __index = methods }
 -- What every order of updates works on.
 local function begin(w, X, y, o)
   local n, p = X.rows, X.cols
-  local own_X, own_y = w:shard(X, y)
+  -- Equal numbers of rows, not of non-zeros: every worker's updates count the same.
+  local first, last = math.floor(n * w.id / w.workers), math.floor(n * (w.id + 1) / w.workers)
+  local own_X, own_y = X:slice(first, last), y:slice(first, last)
   local per_row = o.scale == "sum" and 1 / n or 1
   local l1, l2 = o.penalty.l1 * per_row, o.penalty.l2 * per_row
   local step = (o.step or sgd.default_step(o.loss, X, l2, o.batch, o.intercept)):resolve {
     workers = w.workers, staleness = w.staleness, updates = math.ceil(n / w.workers / o.clocks / o.batch),
-    lipschitz = o.loss.lipschitz and o.loss.lipschitz * math.sqrt(kernel.largest_norm2(X)) }
+    lipschitz = o.loss.lipschitz and o.loss.lipschitz * math.sqrt(largest_norm2(X, o.intercept)) }
   w:claim("sgd.minimise", o.name)
   return setmetatable({
     w = w, o = o, X_all = X, X = own_X, y = own_y, n = n, p = p, size = p + 1, per_row = per_row, step = step,
@@ -162,9 +184,9 @@ end
 function methods:objective(line, now)
   local w, o, mean = self.w, self.o, self.o.scale == "mean"
   local loss = self.diverged and 0 or kernel.loss(self.X, self.y, o.loss, now, now[self.p])
-  if loss - loss ~= 0 then self.diverged, loss = self.diverged or w:now(), 0 end
-  self.notes:inc(line, 0, loss)
   local paid = o.penalty:value(now, self.p)
+  if loss + paid - (loss + paid) ~= 0 then self.diverged, loss = self.diverged or w:now(), 0 end
+  self.notes:inc(line, 0, loss)
   if self.diverged then self.notes:inc(line, 3 + w.id, self.diverged + 1) end
   w:barrier()
   local note, clock = self.notes:get(line), nil
@@ -205,6 +227,7 @@ function methods:run()
   local o = self.o
   self.w:barrier()
   local start, status, high = self:objective(0, self:weights()), "MAXITER", 0
+  self.kept_objective = start
   for epoch = 1, o.epochs do
     self:before(epoch)
     self:pass(epoch)
@@ -213,7 +236,7 @@ function methods:run()
     high = objective and objective > 1e3 * start and high + 1 or 0
     if high == 3 then clock = self.w:now() end
     if clock then return "DIVERGED", clock, epoch end
-    if high == 0 then ffi.copy(self.kept, now, self.size * ffi.sizeof "double") end
+    if high == 0 then self:keep(now, objective) end
     self:note(epoch, objective)
     if self:is_settled(objective) then
       status = "CONVERGED"
@@ -223,14 +246,18 @@ function methods:run()
   return status
 end
 
+function methods:keep(now, objective)
+  ffi.copy(self.kept, now, self.size * ffi.sizeof "double")
+  self.kept_objective = objective
+end
+
 --- The model, from the last good weights.
 function methods:result(status)
   local data = require "epact.data"
   local weights = data.new("dense", self.p, 1)
   ffi.copy(weights.value, self.kept, self.p * ffi.sizeof "double")
-  local last = self.history[#self.history]
   return { weights = weights, intercept = self.kept[self.p], status = status, history = self.history, mode = self.mode,
-    objective = last and last.objective, averaged = self.averaged or false, step = tostring(self.step),
+    objective = self.kept_objective, averaged = self.averaged or false, step = tostring(self.step),
     updates = tonumber(self:updates()), theory = self.theory }
 end
 

@@ -32,7 +32,7 @@ function adagrad.prepare(fit)
   fit.table, fit.squares = open(fit, "weights"), open(fit, "squares")
   fit.change, fit.share = room(fit, fit.table), fit.o.combine == "mean" and fit.X.rows / fit.n or 1
   fit.memory = { weight = linear.zeros(fit.size), share = linear.zeros(fit.size), squares = linear.zeros(fit.size) }
-  kernel.shares(fit.X, fit.memory.share)
+  kernel.shares(fit.X_all, fit.memory.share)
   fit.shared = kernel.shared(fit.X, fit.y, fit.o.loss, fit.rule, fit.memory)
 end
 
@@ -42,9 +42,8 @@ function adagrad:learn(_, first, last)
   ffi.copy(memory.weight, view, bytes)
   ffi.copy(memory.squares, squares, bytes)
   if not self.shared:steps(self.order, first, last) then return false end
-  publish(self.table, self.change, memory.weight, view, self.size, self.share)
-  publish(self.squares, self.change, memory.squares, squares, self.size, 1)
-  return true
+  return publish(self.table, self.change, memory.weight, view, self.size, self.share)
+    and publish(self.squares, self.change, memory.squares, squares, self.size, 1)
 end
 
 function adagrad:updates() return tonumber(self.shared.updates[0]) end
@@ -68,20 +67,23 @@ function adarevision:revise()
   local x, sum, z, size, one = self.table:all(), self.gradients:all(), self.squares:all(), self.size, self.revision
   ffi.copy(self.now, x, size * ffi.sizeof "double")
   ffi.copy(one.gbar, sum, size * ffi.sizeof "double")
-  for j = 0, size - 1 do one.z[j] = z[j] + 1 end
-  if not self.waiting then return end
+  for j = 0, size - 1 do -- others' steps shorten this worker's next one, too
+    one.z[j] = z[j] + 1
+    one.largest[j] = math.max(one.largest[j], one.z[j])
+  end
+  if not self.waiting then return true end
+  self.waiting = false
   one:step(self.gradient, self.read, self.now)
   for j = 0, size - 1 do one.z[j] = one.z[j] - 1 end
-  publish(self.table, self.change, self.now, x, size, 1)
-  publish(self.gradients, self.change, one.gbar, sum, size, 1)
-  publish(self.squares, self.change, one.z, z, size, 1)
-  self.waiting = false
+  return publish(self.table, self.change, self.now, x, size, 1)
+    and publish(self.gradients, self.change, one.gbar, sum, size, 1)
+    and publish(self.squares, self.change, one.z, z, size, 1)
 end
 
 function adarevision:learn(_, first, last)
-  self:revise()
-  local p, count = self.p, last - first
-  if count == 0 then return true end
+  if not self:revise() then return false end
+  local p, count = self.p, self.n / (self.w.workers * self.o.clocks) -- of a clock, on average: all rows count the same
+  if last == first then return true end
   ffi.fill(self.gradient, self.size * ffi.sizeof "double")
   local X, y = self.X:slice(first, last), self.y:slice(first, last)
   local sum = kernel.gradient(X, y, self.o.loss, self.now, self.now[p], 1 / count, self.gradient)
@@ -94,7 +96,7 @@ function adarevision:learn(_, first, last)
 end
 
 function adarevision:meet()
-  if not self.diverged then self:revise() end
+  if not self.diverged and not self:revise() then self.diverged = self.w:now() end
   self.w:barrier()
   return self:weights()
 end

@@ -27,7 +27,15 @@ function server.prepare(fit)
   fit.watcher = fit.o.report and watcher.new(fit) or nil
 end
 
-function server:weights() return self.table:all() end
+-- Where views are stale, changes that each keep to the bounds may add up to weights that do not.
+function server:weights()
+  local view, low, high = self.table:all(), self.rule.low, self.rule.high
+  if low == -math.huge and high == math.huge then return view end
+  self.cut = self.cut or linear.zeros(self.size)
+  for j = 0, self.p - 1 do self.cut[j] = math.max(low, math.min(high, view[j])) end
+  self.cut[self.p] = view[self.p]
+  return self.cut
+end
 
 function server:before(epoch)
   self.averaging = self.o.average and epoch > self.o.epochs / 2
@@ -35,13 +43,12 @@ function server:before(epoch)
 end
 
 function server:learn(_, first, last)
-  local descent, view = self.descent, self.table:all()
+  local descent, view = self.descent, self:weights()
   if self.watcher then self.watcher:clock(view, last - first) end
   descent:begin(view)
   if not self:updated(first, last) then return false end
   if self.averaging then descent:take_sum(self.sum) end
-  publish(self.table, self.change, descent:current(), view, self.size, self.share)
-  return true
+  return publish(self.table, self.change, descent:current(), view, self.size, self.share)
 end
 
 function server:updated(first, last) return self.descent:steps(self.order, first, last) end
@@ -63,9 +70,9 @@ function server:finish()
   local total, average, count = table:all(), linear.zeros(size), self.notes:cell(self.o.epochs + 1, 1)
   for j = 0, size - 1 do average[j] = total[j] / count end
   local objective, last = self:objective(self.o.epochs + 1, average), self.history[#self.history]
-  if objective and objective < last.objective then
+  if objective and objective < self.kept_objective then
     self.averaged, last.objective = true, objective
-    ffi.copy(self.kept, average, size * ffi.sizeof "double")
+    self:keep(average, objective)
   end
 end
 
@@ -180,7 +187,8 @@ function orders.prepare(fit)
   if o.run == "hogwild" then
     local shared = o.shared
     if shared == nil then
-      shared = fit.step.name == "adagrad" or (fit.w.workers > 1 and o.loss.kind and meetings(fit.X_all) < 1)
+      shared = fit.step.name == "adagrad"
+        or (fit.w.workers > 1 and not fit.w.deterministic and o.loss.kind and meetings(fit.X_all) < 1)
     end
     order = shared and hogwild or private
   elseif o.run == "psgd" then

@@ -1,6 +1,7 @@
 --- The tables of `epact.optim.sgd`: vectors as long as the weights and the bias.
 -- @module epact.optim.sgd_tables
 
+local core = require "epact.core"
 local linear = require "epact.kernel.linear"
 
 local tables = {}
@@ -17,9 +18,12 @@ end
 function tables.room(_, table) return linear.zeros(table.rows * table.cols) end
 
 --- Publishes `share` of how far `now` is from `view`.
+-- @return false when that is not finite: the descent has diverged
 function tables.publish(table, change, now, view, size, share)
   for j = 0, size - 1 do change[j] = (now[j] - view[j]) * share end
-  table:inc_all(change)
+  local finite, reason = pcall(table.inc_all, table, change)
+  if not finite and core.error_code(reason) ~= "E_NONFINITE" then error(reason, 0) end
+  return finite
 end
 
 return tables
