@@ -256,7 +256,8 @@ describe("graph cuts", function()
       { [0] = 0, [1] = 1, [2] = 1 })                                      -- all fixed
     check(0, 0, edges_of(4, { { 0, 1 }, { 1, 2 } }), { [0] = 0 })         -- one label
     check(4, 2, edges_of(3, { { 0, 2 }, { 2, 0 }, { 2, 1 }, { 1, 2 }, { 1, 2 } }), { [0] = 0, [1] = 1 }) -- parallel
-    check(2, 1, edges_of(3, { { 0, 2 }, { 2, 1, 2 } }), { [0] = 0, [1] = 1 }, { workers = 4 }) -- few edges
+    check(2, 1, edges_of(3, { { 0, 2 }, { 2, 1, 2 } }), { [0] = 0, [1] = 1 }, { workers = 1 }) -- few edges
+    assert.equal(1, fit(edges_of(3, { { 0, 2 }, { 2, 1, 2 } }), { fixed = { [0] = 0, [1] = 1 } }, { workers = 4 }).cut)
     assert.equal(1, fit(edges_of(3, { { 0, 2 }, { 2, 1, 2 } }), { fixed = { [0] = 0, [1] = 1 }, step = 1e300 }).cut)
     local unweighted = data.new("edges", 3, 3, 0)
     for e, ends in ipairs { { 0, 2 }, { 2, 1 }, { 1, 2 } } do

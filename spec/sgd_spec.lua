@@ -75,6 +75,39 @@ describe("SGD finds the minimum of an independent solver:", function()
       step = step.inverse(0.05, 1e-3) }, 1e-3)
   end)
 
+  it("logistic loss, l1, by accelerated proximal steps: exact zeros, groups too", function()
+    for _, workers in ipairs { 1, 3 } do
+      local found = reaches("logistic_l1", { workers = workers }, { loss = "logistic", method = "proximal",
+        epochs = 1500 }, 1e-4)
+      local zeros = 0
+      for j = 0, 29 do zeros = zeros + (found.weights[j] == 0 and 1 or 0) end
+      assert.is_true(zeros >= 12, zeros .. " weights are 0")
+    end
+    -- Groups of three columns: where a group is 0 its gradient is at most its weight long, else it is opposite to it.
+    local groups, weight = {}, 12
+    for g = 1, 10 do groups[g] = { 3 * g - 3, 3 * g - 2, 3 * g - 1 } end
+    local found = minimise(nuclei, malignant, { workers = 2 }, { loss = "logistic", method = "proximal", epochs = 3000,
+      penalty = penalty.group(weight, groups) + penalty.l2(1), tolerance = 0 })
+    local g, empty = {}, 0
+    for j = 0, 29 do g[j] = found.weights[j] end
+    for i = 0, nuclei.rows - 1 do
+      local slope = loss.logistic():derivative(nuclei:dot(i, found.weights), malignant[i])
+      local index, value, n = nuclei:row(i)
+      for k = 0, n - 1 do g[index[k]] = g[index[k]] + slope * value[k] end
+    end
+    for _, members in ipairs(groups) do
+      local norm, steep = 0, 0
+      for _, j in ipairs(members) do norm, steep = norm + found.weights[j] ^ 2, steep + g[j] ^ 2 end
+      norm, steep = math.sqrt(norm), math.sqrt(steep)
+      empty = empty + (norm == 0 and 1 or 0)
+      for _, j in ipairs(norm > 0 and members or {}) do
+        assert.near(-weight * math.sqrt(3) * found.weights[j] / norm, g[j], 2e-3)
+      end
+      assert.is_true(steep <= weight * math.sqrt(3) + 2e-3)
+    end
+    assert.is_true(empty > 2 and empty < 10, empty)
+  end)
+
   it("hinge loss, l2, with the default step", function()
     reaches("hinge_l2", { workers = 1 }, { loss = "hinge", epochs = 300 }, 5e-3)
   end)
@@ -276,6 +309,27 @@ describe("SGD", function()
     end
   end)
 
+  it("shares weights by Hogwild! where rows seldom meet, and not where they often do", function()
+    local wide, labels = rows.random(60, 4000, 0.002, "signs", 5)
+    local narrow, signs = rows.random(60, 12, 0.9, "signs", 5)
+    local given = { loss = "hinge", l2 = 1, run = "hogwild", epochs = 3 }
+    assert.equal("shared", minimise(wide, labels, { workers = 2 }, given).mode)
+    assert.equal("private", minimise(narrow, signs, { workers = 2 }, given).mode)
+    assert.equal("private", minimise(wide, labels, { workers = 1 }, given).mode) -- there is nobody to share with
+    assert.equal("private", minimise(wide, labels, { workers = 2, deterministic = true }, given).mode)
+  end)
+
+  it("adds all of every worker's change, or its share of the rows", function()
+    -- One row a worker, one step: w = 1 each, of the same column.
+    local two, labels = data.new("dense", 2, 1), data.new("dense", 2, 1)
+    for i = 0, 1 do two.value[i], labels.value[i] = 1, 1 end
+    for combine, expected in pairs { mean = 0.5, sum = 1 } do
+      local found = minimise(two, labels, { workers = 2, deterministic = true }, { loss = "squared", step = 0.5,
+        combine = combine, epochs = 1, clocks = 1, average = false })
+      assert.near(expected, found.weights[0], 1e-15)
+    end
+  end)
+
   it("stops when the objective has settled", function()
     local found = minimise(X, y, { workers = 2 }, { loss = "logistic", l2 = 5, epochs = 500, step = 0.05 })
     assert.equal("CONVERGED", found.status)
@@ -397,6 +451,8 @@ describe("SGD", function()
       select(2, rows.random(5000, 2, 0.5, "signs", 1)))
     refused("an average needs", { average = true, l1 = 1 })
     refused("SVRG needs", { method = "svrg", l1 = 1 })
+    refused("needs run = \"server\" and a loss without kinks", { method = "proximal", loss = "hinge" })
+    refused("option 'reference' must have `weights`, a dense data set of 8 x 1, got nil", { reference = {} })
     refused("a loss defined in Lua works on weights of each worker's own", { run = "hogwild", shared = true,
       loss = loss.define { value = math.max, derivative = math.max } })
     for _, more in ipairs { { method = "svrg" }, { run = "hogwild" }, { step = step.adagrad(1) } } do
@@ -499,6 +555,17 @@ describe("linear models", function()
     assert.is_true(math.abs(squared.intercept) > 10)
   end)
 
+  it("of one column and of two are solved exactly, too", function()
+    for columns = 1, 2 do
+      local X, y = rows.random(50, columns, 1, "signs", 3)
+      for _, workers in ipairs { 1, 2 } do
+        local model = fit(logistic, X, y, { solver = "exact", l2 = 1 }, { workers = workers })
+        assert.equal("CONVERGED", model.status)
+        assert.is_true(model:score(X, y) > 0.5)
+      end
+    end
+  end)
+
   it("refuse what they cannot learn from", function()
     local X, y = rows.random(20, 3, 0.5, "signs", 4)
     local one = data.new("dense", 20, 1)
@@ -512,6 +579,15 @@ describe("linear models", function()
     assert.matches("row 2: the label must be %-1 or 1, or 0 or 1, got 7", failure(fit, svm, X, y, {}))
     assert.matches("svm.fit: the loss 'squared' is for numbers", failure(fit, svm, X, y, { loss = "squared" }))
     assert.matches("linear.fit: the loss 'hinge' is for labels", failure(fit, linear, X, y, { loss = "hinge" }))
+    local wide = data.new("dense", 20, 2)
+    assert.matches("logistic.fit: y must be a dense data set of 20 x 1, got epact.dense <20 x 2>", failure(fit,
+      logistic, X, wide, {}))
+    assert.matches("svm.fit: the hinge loss needs l2 > 0", failure(fit, svm, nuclei, malignant,
+      { solver = "exact" }):gsub("exact.solve", "svm.fit"))
+    local judged = fit(logistic, nuclei, malignant, { epochs = 1 })
+    wide = data.new("dense", nuclei.rows, 1)
+    assert.error_matches(function() judged:score(nuclei, wide) end, "row 0: the label must be %-1 or 1, as in training")
+    assert.error_matches(function() logistic.fit(nil, X, y) end, "the first argument must be the worker.*got nil")
     local model = fit(linear, X, y, { epochs = 1 })
     assert.error_matches(function() model:predict(nuclei) end, "linear:predict: X must be a data set of 3 columns")
   end)

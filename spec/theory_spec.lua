@@ -77,7 +77,7 @@ describe("the theory of delayed gradients", function()
       assert.near((objective - best.objective) / 400, report.suboptimality, 1e-9)
       assert.matches("regret / T .*\nbound %(SSP%) .*times the regret\n", tostring(report))
       local sigma = theory.sigma { F = 4, L = norm, s = (report.s + 1) * report.updates_a_clock - 1, P = run.workers }
-      assert.near(sigma / math.sqrt(run.workers), report.eta, 1e-12)
+      assert.near(sigma, report.eta, 1e-12)
     end
   end)
 

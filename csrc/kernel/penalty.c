@@ -68,7 +68,7 @@ double epact_penalty_value(const epact_penalty *p, int64_t count, const double *
     norm2 += w[j] * w[j];
   }
   for (int64_t g = 0; g < p->groups; g++) groups += group_weight(p, g) * group_norm(p, g, w);
-  return p->l1 * norm1 + p->l2 / 2 * norm2 + groups;
+  return (p->l1 > 0 ? p->l1 * norm1 : 0) + (p->l2 > 0 ? p->l2 / 2 * norm2 : 0) + groups; /* 0 times infinity is 0 */
 }
 
 void epact_penalty_prox(const epact_penalty *p, int64_t count, double t, double *w)

@@ -35,7 +35,7 @@ end
 function options.show(value)
   local kind = type(value)
   if kind == "string" then return ("%q"):format(value) end
-  if kind == "number" or kind == "boolean" or kind == "nil" then return tostring(value) end
+  if kind == "number" or kind == "boolean" or kind == "nil" or kind == "cdata" then return tostring(value) end
   return "a " .. kind
 end
 
@@ -85,6 +85,14 @@ function options.argument(where, name, kind, value)
     core.fail("%s: %s must be %s, got %s", where, name, describe(kind), options.show(value))
   end
   return value
+end
+
+--- Raises at the user's line unless `w` is a worker: what the function given to `epact.run` gets.
+function options.worker(where, w)
+  if type(w) ~= "table" or type(w.claim) ~= "function" then
+    core.fail("%s: the first argument must be the worker, as in epact.run({}, function(w) ... end), got %s", where,
+      options.show(w))
+  end
 end
 
 --- Reads an options table.

@@ -28,6 +28,9 @@ local function traceback(message)
   elseif type(message) ~= "string" then
     message = ("an error that is a %s: %s"):format(type(message), tostring(message))
   end
+  if message:find "global '[%w_]+' %(a nil value%)$" then
+    message = message .. ": globals of the script are not in a worker's state, make it a local of the script"
+  end
   local lines = {}
   for line in debug.traceback("", 2):gmatch "\n\t([^\n]+)" do
     local internal = line:find(own_directory, 1, true) or line:find "%[C%]: in function 'x?[pe]"

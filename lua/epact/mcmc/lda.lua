@@ -83,6 +83,7 @@ end
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
 -- a list of `{ sweep, likelihood, tokens, seconds }`, the joint log p(w, z) per token in nats
 function lda.fit(w, corpus, given)
+  options.worker("lda.fit", w)
   check_corpus(corpus)
   local o = options.read("lda.fit", given, known)
   o.alpha = o.alpha or 50 / o.topics

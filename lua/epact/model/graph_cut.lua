@@ -94,6 +94,7 @@ end
 -- many labels), `objective` (of the relaxation), `cut` (the weight of the edges between different labels), `status`
 -- ("CONVERGED": the objective rests; or "MAXITER") and `history`: a list of `{ epoch, objective, cut, step, seconds }`
 function graph_cut.fit(w, edges, given)
+  options.worker("graph_cut.fit", w)
   local o = options.read("graph_cut.fit", given, known)
   check_edges("graph_cut.fit", edges)
   local labels = check_fixed(o.fixed, edges.vertices)

@@ -191,6 +191,7 @@ end
 -- `objective` (the mean over the last epoch's steps, estimated from the pairs drawn), `margin`, `lambda`, `status`
 -- ("MAXITER", "DIVERGED"), `failure`, `history`: a list of `{ epoch, objective, step, seconds }`
 function metric.fit(w, X, y, given)
+  options.worker("metric.fit", w)
   local o = options.read("metric.fit", given, known)
   checks.rows("metric.fit", "X", X)
   local kinds = pairs_of.read("metric.fit", X, y, o.similar, o.dissimilar)

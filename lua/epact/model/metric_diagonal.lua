@@ -106,6 +106,7 @@ end
 -- @treturn table as from `metric.fit`, with L = diag(sqrt(a)): `status` is "CONVERGED" or "MAXITER", and the `history`
 -- a list of `{ epoch, objective, away, seconds }`
 function diagonal.fit(w, X, y, given)
+  options.worker("metric.diagonal", w)
   local o = options.read("metric.diagonal", given, known)
   checks.rows("metric.diagonal", "X", X)
   local kinds, p, started = pairs_of.read("metric.diagonal", X, y, o.similar, o.dissimilar), X.cols, core.C.epact_now()

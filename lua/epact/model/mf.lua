@@ -308,6 +308,7 @@ end
 -- `preparation_seconds`, and `history`: a list of `{ epoch, train, test, objective, step, seconds }` with the root mean
 -- squared errors, on the training ratings before the step of each, as in the objective
 function mf.fit(w, ratings, given)
+  options.worker("mf.fit", w)
   local fit = begin(w, ratings, given)
   fit:resume()
   local status, failure = fit:train()

@@ -140,6 +140,7 @@ multinomial.Model = {
 -- `failure`, `averaged` (of SGD: the mean of the last half's epochs, which was better than the last), `history`: a list
 -- of `{ epoch, objective, seconds }`, with `step` of SGD and the norm of the `gradient` of "batch"
 function multinomial.fit(w, X, y, given)
+  options.worker("multinomial.fit", w)
   local o = read(w, X, y, given)
   local fit = begin(w, X, y, o)
   local status, failure = softmax[o.solver](fit)

@@ -354,6 +354,7 @@ end
 -- "DIVERGED"), `failure`, `test` (the last score), `history`: a list of `{ epoch, objective (as it was while learning),
 -- test (its accuracy, or R^2), step, seconds }`
 function network.fit(w, X, y, given)
+  options.worker("network.fit", w)
   local o = options.read("network.fit", given, known)
   local units = check_data(X, y, o)
   o.step = o.step or default_step[o.rule]

@@ -205,6 +205,7 @@ end
 -- `cols`, `factors`, `objective`, `explained` (the part of ||V||^2 that is in W H), `status` ("CONVERGED" or
 -- "MAXITER"), `history`: a list of `{ epoch, objective, violation, seconds }`
 function nmf.fit(w, V, given)
+  options.worker("nmf.fit", w)
   local o = options.read("nmf.fit", given, known)
   local summary = kernel.summary("nmf.fit", V)
   if o.factors > kernel.most_factors then

@@ -14,7 +14,10 @@ local store = require "epact.model.store"
 local predictor = {}
 
 --- Labels as -1 and +1, and the two classes as they were: -1 and 1, or 0 and 1.
-local function signs(where, y)
+local function signs(where, y, rows)
+  if y.cols ~= 1 or y.rows ~= rows then
+    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, rows, tostring(y))
+  end
   local low, seen = -1, {}
   for i = 0, y.rows - 1 do
     local label = y.value[i]
@@ -43,6 +46,8 @@ local known_exact = {
   max_iterations = { "count" }, name = { "string" }, on_report = { "function" },
 }
 
+local statuses = { "CONVERGED", "MAXITER", "STALLED", CONVERGED = 1, MAXITER = 2, STALLED = 3 }
+
 -- Worker 0 solves, the others get its answer: rows of one number each, so that the shards share them.
 local function solve(where, w, X, y, given)
   local o = options.read(where, given, known_exact)
@@ -52,7 +57,7 @@ local function solve(where, w, X, y, given)
   end
   local factor, name, p = o.scale == "mean" and X.rows or 1, o.name or where, X.cols
   w:claim(where, name, true)
-  local table = w:table(name .. ".exact", { rows = 4, cols = p + 1, staleness = 0 })
+  local table = w:table(name .. ".exact", { rows = 3, cols = math.max(p + 1, 4), staleness = 0 })
   if w.id == 0 then
     local found = exact.solve(X, y, { loss = o.loss, l1 = factor * one.l1, l2 = factor * one.l2,
       intercept = o.intercept, tolerance = o.tolerance, max_iterations = o.max_iterations })
@@ -62,7 +67,7 @@ local function solve(where, w, X, y, given)
       if i == 2 and number == math.huge then number = -1 end
       table:inc(1, i - 1, number)
     end
-    table:inc(2, 0, found.status == "CONVERGED" and 1 or 0)
+    table:inc(2, 0, statuses[found.status])
     if o.on_report then
       o.on_report { epoch = found.iterations, objective = found.objective / factor, seconds = found.seconds }
     end
@@ -71,13 +76,14 @@ local function solve(where, w, X, y, given)
   local weights, answer, told = data.new("dense", p, 1), table:get(0), table:get(1)
   for j = 0, p - 1 do weights.value[j] = answer[j] end
   return { weights = weights, intercept = answer[p], objective = told[0], gap = told[1] >= 0 and told[1] or math.huge,
-    status = table:cell(2, 0) == 1 and "CONVERGED" or "MAXITER",
+    status = statuses[table:cell(2, 0)],
     history = { { epoch = told[2], objective = told[0], seconds = told[3] } } }
 end
 
 --- Fits a model: `fit` of the three, whose `module` has `Model` (its class), `kind`, `classifies`, `default_loss`.
 function predictor.fit(module, w, X, y, given)
   local where = module.kind .. ".fit"
+  options.worker(where, w)
   given = given or {}
   options.argument(where, "options", "table", given)
   local o = {}
@@ -87,10 +93,11 @@ function predictor.fit(module, w, X, y, given)
     core.fail("%s: the loss '%s' is for %s", where, o.loss.name, o.loss.classifies and "labels" or "numbers")
   end
   if o.intercept == nil then o.intercept = true end
+  if not data.kind(X) then core.fail("%s: X must be a data set, got %s", where, options.show(X)) end
   if data.kind(y) ~= "dense" then core.fail("%s: y must be a dense data set, got %s", where, options.show(y)) end
   local low, seen
   if module.classifies then
-    y, low, seen = signs(where, y)
+    y, low, seen = signs(where, y, X.rows)
     check_classes(where, seen, o)
   end
   local found
@@ -106,6 +113,7 @@ function predictor.fit(module, w, X, y, given)
     kind = module.kind, weights = found.weights, intercept = found.intercept, columns = X.cols, loss = o.loss.name,
     width = o.loss.width, low = low, objective = found.objective, status = found.status, failure = found.failure,
     history = found.history, averaged = found.averaged, mode = found.mode, gap = found.gap,
+    theory = found.theory,
   }, module.Model)
 end
 
@@ -118,7 +126,11 @@ function methods:decision(X)
     core.fail("%s:predict: X must be a data set of %d columns, got %s", self.kind, self.columns,
       cols and tostring(X) or options.show(X))
   end
-  return kernel.predict(self.kind .. ":predict", X, self.weights.value, self.intercept)
+  local out = kernel.predict(self.kind .. ":predict", X, self.weights.value, self.intercept)
+  for i = 0, out.rows - 1 do
+    if out.value[i] - out.value[i] ~= 0 then core.fail("%s:predict: X: row %d is not finite", self.kind, i) end
+  end
+  return out
 end
 
 --- What is predicted for each row, rows x 1: a number, or the label, as it was in training.
@@ -151,11 +163,15 @@ end
 --- The share of labels that are predicted right; of numbers, R^2.
 function methods:score(X, y)
   local found, right = self:predict(X), 0
-  if data.kind(y) ~= "dense" or y.rows ~= X.rows then
-    core.fail("%s:score: y must be a dense data set of %d x 1", self.kind, X.rows)
+  if data.kind(y) ~= "dense" or y.rows ~= X.rows or y.cols ~= 1 then
+    core.fail("%s:score: y must be a dense data set of %d x 1, got %s", self.kind, X.rows, options.show(y))
   end
   if not self.low then return r_squared(found, y) end
   for i = 0, y.rows - 1 do
+    if y.value[i] ~= 1 and y.value[i] ~= self.low then
+      core.fail("%s:score: y: row %d: the label must be %d or 1, as in training, got %g", self.kind, i, self.low,
+        y.value[i])
+    end
     if (found.value[i] == 1) == (y.value[i] == 1) then right = right + 1 end
   end
   return right / math.max(1, y.rows)
@@ -173,7 +189,7 @@ end
 --- Writes the model to a file: see `epact.model.store`.
 function methods:save(path)
   local fields = {}
-  for name, value in pairs(self) do fields[name] = value end
+  for name, value in pairs(self) do fields[name] = name ~= "theory" and value or nil end
   store.save(path, self.kind, fields)
 end
 

@@ -251,6 +251,7 @@ end
 -- (codes above the gap), revived (atoms begun anew), seconds }`; with `batch` its numbers are those of the codes on the
 -- way
 function sparse_coding.fit(w, X, given)
+  options.worker("sparse_coding.fit", w)
   local o = options.read("sparse_coding.fit", given, known)
   kernel.check("sparse_coding.fit", "X", X)
   check_dictionary(o.dictionary, o, X)

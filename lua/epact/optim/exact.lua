@@ -80,7 +80,9 @@ end
 -- Why a method cannot do it; nil when it can.
 local function obstacle(method, o, columns)
   if o.loss == "hinge" and method ~= "dual" then return "the hinge loss needs method \"dual\"" end
-  if method == "dual" and (o.l1 > 0 or o.l2 == 0) then return "method \"dual\" needs l2 > 0 and l1 = 0" end
+  if method == "dual" and (o.l1 > 0 or o.l2 == 0) then
+    return (o.loss == "hinge" and "the hinge loss" or "method \"dual\"") .. " needs l2 > 0 and l1 = 0"
+  end
   local most = o.l1 > 0 and 8000 or 16000 -- two gigabytes
   if method == "newton" and columns > most then
     return ("method \"newton\" is for at most %d columns, X has %d"):format(most, columns)
@@ -105,7 +107,7 @@ local function choose(where, o, x)
   for _, method in ipairs { "newton", "dual", "active" } do
     local reason = obstacle(method, o, x.columns)
     local seconds = reason and math.huge or predict(method, o, x)
-    why = why or reason
+    if method == "dual" or not why then why = reason or why end -- what "dual" wants can be given
     if method == "active" and best == "dual" then seconds = math.huge end
     if seconds < least then best, least = method, seconds end
   end

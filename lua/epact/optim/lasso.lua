@@ -259,6 +259,7 @@ end
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
 -- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
 function lasso.fit(w, X, y, given)
+  options.worker("lasso.fit", w)
   local o = options.read("lasso.fit", given, known)
   check_data(X, y)
   local fit = begin(w, X, y, o)

@@ -13,11 +13,13 @@
 --   so few columns that the cores would fight for their cache lines, each worker has weights of its own instead,
 --   which are averaged at every clock; `mode` of the result says which.
 --
--- `method = "svrg"` draws the updates to the mean gradient of the epoch's first weights (Johnson and Zhang 2013).
+-- `method = "svrg"` draws the updates to the mean gradient of the epoch's first weights (Johnson and Zhang 2013);
+-- `"proximal"` makes one accelerated step an epoch from all rows' gradient, and takes any penalty, groups too.
 -- @module epact.optim.sgd
 
 local ffi = require "ffi"
 local core = require "epact.core"
+local data = require "epact.data"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local losses = require "epact.optim.loss"
@@ -35,7 +37,7 @@ local known = {
   step = { "any" },                                 -- default: see sgd.default_step
   epochs = { "count", 20 }, clocks = { "count", 8 }, batch = { "count", 1 },
   intercept = { "boolean", false },
-  run = { { "server", "psgd", "hogwild" }, "server" }, method = { { "sgd", "svrg" }, "sgd" },
+  run = { { "server", "psgd", "hogwild" }, "server" }, method = { { "sgd", "svrg", "proximal" }, "sgd" },
   combine = { { "mean", "sum" }, "mean" },
   average = { "boolean" },                          -- of the last half's iterates; default: where it can be had
   beta = { "positive", 0.9 },                       -- hogwild: of the step, an epoch
@@ -120,8 +122,12 @@ local function read(w, X, y, given)
   if o.batch > core.C.EPACT_LARGEST_BATCH then
     core.fail("%s: option 'batch' must be at most %d, got %d", where, core.C.EPACT_LARGEST_BATCH, o.batch)
   end
-  if not o.penalty:is_separable() then
-    core.fail("%s: groups cannot be paid row by row: use epact.optim.exact or a penalty without them", where)
+  if not o.penalty:is_separable() and o.method ~= "proximal" then
+    core.fail("%s: groups cannot be paid row by row: take method = \"proximal\"", where)
+  end
+  if o.method == "proximal" then o.clocks = 1 end
+  if o.method == "proximal" and (o.run ~= "server" or o.loss.curvature == math.huge) then
+    core.fail("%s: method \"proximal\" needs run = \"server\" and a loss without kinks", where)
   end
   o.penalty:check(where, X.cols)
   if o.step ~= nil then o.step = steps.of(where, o.step) end
@@ -146,10 +152,16 @@ local function read(w, X, y, given)
     core.fail("%s: the theorems are about run = \"server\", a Lipschitz loss, and a step that falls as 1 / sqrt t: "
       .. "step.ssp or step.inverse_sqrt", where)
   end
-  if o.batch > 1 and (o.method == "svrg" or o.run == "hogwild" or (o.step and o.step.name == "adagrad")) then
-    core.fail("%s: batch = %d: SVRG, Hogwild! and AdaGrad make an update for each row", where, o.batch)
+  if o.batch > 1 and (o.method == "svrg" or o.run == "hogwild" or (o.step and o.step.name:find "^ada")) then
+    core.fail("%s: batch = %d: SVRG, Hogwild! and AdaGrad make an update for each row, AdaRevision for each clock",
+      where, o.batch)
   end
   if o.run == "hogwild" then check_hogwild(where, w, o) end
+  local at = o.reference and o.reference.weights
+  if o.reference and not (data.kind(at) == "dense" and at.rows == X.cols and at.cols == 1) then
+    core.fail("%s: option 'reference' must have `weights`, a dense data set of %d x 1, got %s", where, X.cols,
+      options.show(at))
+  end
   return o
 end
 
@@ -164,7 +176,8 @@ local function begin(w, X, y, o)
   local own_X, own_y = X:slice(first, last), y:slice(first, last)
   local per_row = o.scale == "sum" and 1 / n or 1
   local l1, l2 = o.penalty.l1 * per_row, o.penalty.l2 * per_row
-  local step = (o.step or sgd.default_step(o.loss, X, l2, o.batch, o.intercept)):resolve {
+  local step = (o.step or sgd.default_step(o.loss, X, o.method == "proximal" and 0 or l2,
+    o.method == "proximal" and n or o.batch, o.intercept)):resolve {
     workers = w.workers, staleness = w.staleness, updates = math.ceil(n / w.workers / o.clocks / o.batch),
     lipschitz = o.loss.lipschitz and o.loss.lipschitz * math.sqrt(largest_norm2(X, o.intercept)) }
   w:claim("sgd.minimise", o.name)
@@ -233,7 +246,7 @@ function methods:run()
     self:pass(epoch)
     local now = self:meet(epoch)
     local objective, clock = self:objective(epoch, now)
-    high = objective and objective > 1e3 * start and high + 1 or 0
+    high = objective and objective > 10 * start and high + 1 or 0
     if high == 3 then clock = self.w:now() end
     if clock then return "DIVERGED", clock, epoch end
     if high == 0 then self:keep(now, objective) end
@@ -253,7 +266,6 @@ end
 
 --- The model, from the last good weights.
 function methods:result(status)
-  local data = require "epact.data"
   local weights = data.new("dense", self.p, 1)
   ffi.copy(weights.value, self.kept, self.p * ffi.sizeof "double")
   return { weights = weights, intercept = self.kept[self.p], status = status, history = self.history, mode = self.mode,
@@ -274,6 +286,7 @@ end
 -- ("CONVERGED", "MAXITER", "DIVERGED"), `failure`, `averaged` (the weights are the average of the last half's iterates,
 -- which were better than the last), `mode`, `history`: a list of `{ epoch, objective, step, seconds }`
 function sgd.minimise(w, X, y, given)
+  options.worker("sgd.minimise", w)
   local o = read(w, X, y, given)
   local fit = begin(w, X, y, o)
   orders.prepare(fit)

@@ -8,6 +8,7 @@ local adaptive = require "epact.optim.sgd_adaptive"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local plain = require "epact.optim.sgd_plain"
+local proximal = require "epact.optim.sgd_proximal"
 local tables = require "epact.optim.sgd_tables"
 local watcher = require "epact.optim.sgd_report"
 
@@ -193,13 +194,13 @@ function orders.prepare(fit)
     order = shared and hogwild or private
   elseif o.run == "psgd" then
     order = psgd
-  elseif o.method == "svrg" then
-    order = svrg
+  elseif o.method ~= "sgd" then
+    order = o.method == "svrg" and svrg or proximal
   elseif adaptive[fit.step.name] then
     order = adaptive[fit.step.name]
   end
   for _, name in ipairs { "weights", "before", "learn", "updated", "meet", "finish", "updates", "averaged_updates",
-    "revise" } do
+    "revise", "join" } do
     fit[name] = order[name]
   end
   order.prepare(fit)

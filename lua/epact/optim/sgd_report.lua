@@ -80,9 +80,10 @@ function methods:finish()
     T = updates, P = w.workers, s = fit.table.staleness,
     updates_a_clock = math.ceil(n / w.workers / o.clocks / o.batch), F_met = F, L_met = L,
     F = math.max(F, fit.step.F or 0), L = math.max(L, fit.step.L or 0),
-    eta = fit.step.step / math.sqrt(math.max(fit.step.decay, 1)),
+    eta = fit.step.step * math.sqrt(w.workers / math.max(fit.step.decay, 1)), -- of update t of all, not of one's own
     delay_mean = delay, delay_variance = spread - delay ^ 2, regret = met / learned - minimum,
-    suboptimality = (o.scale == "sum" and objective / n or objective) - minimum, is_ssp_step = fit.step.name == "ssp",
+    suboptimality = (o.scale == "sum" and objective / n or objective) - minimum,
+    is_ssp_step = fit.step.name == "ssp" and (o.combine == "sum" or w.workers == 1),
   }
 end
 
