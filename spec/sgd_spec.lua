@@ -291,6 +291,27 @@ describe("equal programs:", function()
   end)
 end)
 
+describe("SGD over two processes", function()
+  for name, run in pairs { BSP = "staleness = 0", SSP = "staleness = 2", Async = "staleness = math.huge",
+    ESSP = "staleness = 2" } do
+    it("under " .. name .. " reaches the minimum", function()
+      local results = jobs.run(([[
+        local epact = require "epact"
+        local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
+        local found = epact.run({ workers = 2, seed = 1, %s }, function(w)
+          return require("epact.optim.sgd").minimise(w, X, y, { loss = "logistic", l2 = 5, intercept = true,
+            step = 0.05, epochs = 40, tolerance = 0, push = %s })
+        end)
+        print(found.objective)
+      ]]):format(run, tostring(name == "ESSP")), { processes = 2 })
+      for rank = 0, 1 do
+        assert.equal("", results[rank].errors)
+        assert.near(minima.logistic_l2.objective, tonumber(results[rank].output), 0.03 * minima.logistic_l2.objective)
+      end
+    end)
+  end
+end)
+
 describe("SGD", function()
   local X, y = rows.random(100, 8, 0.5, "signs", 4)
 

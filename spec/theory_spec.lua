@@ -73,12 +73,44 @@ describe("the theory of delayed gradients", function()
       assert.is_true(report.regret < report.delay_bound + report.delay_tail)
       assert.equal(4, report.F)
       assert.is_true(report.F_met < 4)
-      assert.is_true(report.delay_mean <= run.workers * 4)
+      assert.is_true(report.delay_mean <= report.s + 1 and (run.staleness ~= nil or report.delay_mean == 0))
+      local others = report.updates_a_clock * (run.workers - 1)
+      assert.near(theory.delay_bound { eta = report.eta, F = report.F, L = report.L, T = 4000,
+        mean = report.delay_mean * others }, report.delay_bound, 1e-12)
+      assert.near(theory.delay_tail { eta = report.eta, L = report.L, s = (report.s + 1) * report.updates_a_clock - 1,
+        P = run.workers, T = 4000, variance = report.delay_variance * others ^ 2 }, report.delay_tail, 1e-12)
       assert.near((objective - best.objective) / 400, report.suboptimality, 1e-9)
       assert.matches("regret / T .*\nbound %(SSP%) .*times the regret\n", tostring(report))
       local sigma = theory.sigma { F = 4, L = norm, s = (report.s + 1) * report.updates_a_clock - 1, P = run.workers }
       assert.near(sigma, report.eta, 1e-12)
     end
+  end)
+
+  it("is told of a run as one computes it by hand", function()
+    local X, y = epact.data.new("dense", 2, 1), epact.data.new("dense", 2, 1)
+    for i = 0, 1 do X.value[i], y.value[i] = 2, 1 end
+    local best = epact.data.new("dense", 1, 1)
+    best.value[0] = 0.75
+    local function phi(w) return math.log(1 + math.exp(-2 * w)) end
+    local l2 = 0.4 -- of the sum: 0.2 a row
+    local found = epact.run({ workers = 1 }, function(w)
+      return sgd.minimise(w, X, y, { loss = "logistic", l2 = l2, combine = "sum", epochs = 1, clocks = 2, tolerance = 0,
+        step = step.ssp { F = 0.1 }, report = true, reference = { weights = best } })
+    end)
+    local report, sigma = found.theory, 0.1 / (2 * math.sqrt(2)) -- s = 0, one update a clock, P = 1, L = ||x|| = 2
+    local w1 = sigma * 2 / (1 + math.exp(0)) / (1 + sigma * 0.2)
+    local eta = sigma / math.sqrt(2)
+    local w2 = (w1 + eta * 2 / (1 + math.exp(2 * w1))) / (1 + eta * 0.2)
+    local function f(w) return phi(w) + 0.1 * w ^ 2 end
+    assert.near(w2, found.weights[0], 1e-14)
+    assert.near((f(0) + f(w1)) / 2 - f(0.75), report.regret, 1e-14)
+    assert.near(f(w2) - f(0.75), report.suboptimality, 1e-14)
+    assert.near(0.75 / math.sqrt(2), report.F, 1e-14) -- from the start; farther than the step was told
+    assert.near(2 + 0.2 * w1, report.L, 1e-14)
+    assert.near(sigma, report.eta, 1e-14)
+    assert.same({ 2, 1, 0, 1, 0, 0 }, { report.T, report.P, report.s, report.updates_a_clock, report.delay_mean,
+      report.delay_variance })
+    assert.near(4 * report.F * report.L, report.ssp_bound, 1e-12) -- sqrt(2 / T) = 1
   end)
 
   it("takes L with the intercept", function()

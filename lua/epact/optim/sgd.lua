@@ -44,7 +44,7 @@ local known = {
   exact = { "boolean", false }, shared = { "boolean" }, -- hogwild: no lost changes; one memory or several
   tolerance = { "non_negative", 1e-4 },             -- relative change of F, three epochs on; 0: never stop early
   report = { "boolean", false }, reference = { "table" }, -- the theorems' quantities, against this solution
-  on_divergence = { { "error", "keep" }, "error" },
+  on_divergence = { { "error", "keep" }, "error" }, push = { "boolean", false },
   name = { "string", "sgd" }, on_report = { "function" },
 }
 
@@ -280,8 +280,8 @@ end
 -- @tparam table given `loss` (an object or its name), `penalty` or `l1` and `l2`, `scale` ("sum": as written above, or
 -- "mean": of the mean of the losses), `step` (a schedule or a number), `epochs` (20), `clocks` (an epoch, 8), `batch`
 -- (1), `intercept` (false), `run`, `method`, `combine`, `average`, `tolerance`, `beta`, `exact`, `shared`,
--- `on_divergence`, `name`, `on_report`; `report`: gather what the theorems are about (`theory` of the result, which
--- prints itself; see `epact.optim.theory`), against the solution `reference` (`{ weights, intercept }`)
+-- `on_divergence`, `push` (ESSP), `name`, `on_report`; `report`: gather what the theorems are about (`theory` of the
+-- result, which prints itself; see `epact.optim.theory`), against the solution `reference` (`{ weights, intercept }`)
 -- @treturn table on every worker the same: `weights` (epact_dense, columns x 1), `intercept`, `objective`, `status`
 -- ("CONVERGED", "MAXITER", "DIVERGED"), `failure`, `averaged` (the weights are the average of the last half's iterates,
 -- which were better than the last), `mode`, `history`: a list of `{ epoch, objective, step, seconds }`

@@ -11,7 +11,7 @@ local block = 4096 -- numbers a row: so that rows, and with them shards, share t
 --- A vector of the fit, shared by all workers.
 function tables.open(fit, name)
   local rows = math.ceil(fit.size / block)
-  return fit.w:table(fit.o.name .. "." .. name, { rows = rows, cols = math.ceil(fit.size / rows) })
+  return fit.w:table(fit.o.name .. "." .. name, { rows = rows, cols = math.ceil(fit.size / rows), push = fit.o.push })
 end
 
 --- Zeros for what is published to such a table.
