@@ -67,7 +67,7 @@ describe("a second model in one job", function()
     local X, y = epact.data.libsvm "examples/data/breast-cancer.svm"
     local ratings = epact.data.ratings("examples/data/insteval.te.txt.gz"):slice(0, 500)
     local twice = {
-      ["sgd.minimise"] = function(w) svm.fit(w, X, y, { epochs = 1 }) end,
+      ["sgd.minimise"] = function(w) svm.fit(w, X, y, { epochs = 1, name = "svm" }) end,
       ["mf.fit"] = function(w) mf.fit(w, ratings, { epochs = 1 }) end,
       ["lasso.fit"] = function(w) lasso.fit(w, X, y, { lambda_ratio = 0.5 }) end,
     }

@@ -587,6 +587,21 @@ describe("linear models", function()
     end
   end)
 
+  it("are fitted one after another in one job, without names", function()
+    local scores = epact.run({ workers = 2, seed = 1 }, function(w)
+      local list = {}
+      for i, given in ipairs { {}, {}, { solver = "exact", l2 = 1 }, { solver = "exact", l2 = 2 } } do
+        list[i] = logistic.fit(w, nuclei, malignant, given):score(nuclei, malignant)
+      end
+      list[5] = svm.fit(w, nuclei, malignant, {}):score(nuclei, malignant)
+      return list
+    end)
+    for i = 1, 5 do assert.is_true(scores[i] > 0.95) end
+    assert.matches("this job has trained 'mine' before", failure(epact.run, { workers = 2 }, function(w)
+      for _ = 1, 2 do logistic.fit(w, nuclei, malignant, { name = "mine", epochs = 1 }) end
+    end))
+  end)
+
   it("refuse what they cannot learn from", function()
     local X, y = rows.random(20, 3, 0.5, "signs", 4)
     local one = data.new("dense", 20, 1)

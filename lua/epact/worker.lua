@@ -165,6 +165,17 @@ function methods:claim(where, name, resumes)
   self.claimed[key] = true
 end
 
+--- A name that `claim` will not refuse: `name`, or the first of "name 2", "name 3", ... The same on every worker, as
+-- long as all train the same models in the same order.
+function methods:free_name(where, name)
+  local free, n = name, 1
+  while self.claimed[where .. " " .. free] do
+    n = n + 1
+    free = ("%s %d"):format(name, n)
+  end
+  return free
+end
+
 --- True once the job is stopped: for long computations between clocks.
 function methods:stopped()
   return C.epact_worker_stopped(self.handle) ~= 0

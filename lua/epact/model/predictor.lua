@@ -55,9 +55,9 @@ local function solve(where, w, X, y, given)
   if one:is_bounded() or not one:is_separable() then
     core.fail("%s: solver = \"exact\" knows l1 and l2 penalties only", where)
   end
-  local factor, name, p = o.scale == "mean" and X.rows or 1, o.name or where, X.cols
-  w:claim(where, name, true)
-  local table = w:table(name .. ".exact", { rows = 3, cols = math.max(p + 1, 4), staleness = 0 })
+  local factor, p = o.scale == "mean" and X.rows or 1, X.cols
+  w:claim(where, o.name, true)
+  local table = w:table(o.name .. ".exact", { rows = 3, cols = math.max(p + 1, 4), staleness = 0 })
   if w.id == 0 then
     local found = exact.solve(X, y, { loss = o.loss, l1 = factor * one.l1, l2 = factor * one.l2,
       intercept = o.intercept, tolerance = o.tolerance, max_iterations = o.max_iterations })
@@ -100,6 +100,7 @@ function predictor.fit(module, w, X, y, given)
     y, low, seen = signs(where, y, X.rows)
     check_classes(where, seen, o)
   end
+  o.name = o.name or w:free_name(o.solver == "exact" and where or "sgd.minimise", module.kind) -- many at the REPL
   local found
   if o.solver == "exact" then
     kernel.check(where, X, y, module.classifies)
