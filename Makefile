@@ -131,7 +131,7 @@ asan: ## C programs (leaks too) and specs under the address and undefined-behavi
 	@$(MAKE_IN) BUILD=build/asan CFLAGS='$(ASAN_FLAGS)' \
 	  RUN='$(UNSHUFFLED) env ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1' all check-programs
 	EPACT_BUILD=build/asan UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-	  LD_PRELOAD='$(call preload,asan ubsan)' $(UNSHUFFLED) $(BUSTED) --exclude-tags=readme,cluster $(SPEC)
+	  LD_PRELOAD='$(call preload,asan ubsan)' $(UNSHUFFLED) .ci/specs $(SPEC) $(BUSTED) --exclude-tags=readme,cluster
 
 tsan: ## C programs under the thread sanitizer
 	@$(MAKE_IN) BUILD=build/tsan CFLAGS='$(TSAN_FLAGS)' \
