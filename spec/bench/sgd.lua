@@ -52,6 +52,22 @@ local function few_columns(rows, seed)
   return X, y
 end
 
+-- Many columns that rows seldom share: 20 of 500,000, all as likely.
+local function many_columns(rows, columns, per_row, seed)
+  local rng, X, y = epact.rng(seed), data.new("sparse", rows, columns, rows * per_row), data.new("dense", rows, 1)
+  local at, width = 0, math.floor(columns / per_row)
+  for i = 0, rows - 1 do
+    local score = 0
+    for piece = 0, per_row - 1 do
+      local j = piece * width + rng:below(width)
+      X.index[at], X.value[at], at = j, rng:normal(), at + 1
+      score = score + X.value[at - 1] * (j % 2 * 2 - 1)
+    end
+    X.start[i + 1], y.value[i] = at, score + rng:normal() > 0 and 1 or -1
+  end
+  return X, y
+end
+
 local function signs(y)
   local sorted = {}
   for i = 0, y.rows - 1 do sorted[i + 1] = y.value[i] end
@@ -167,3 +183,4 @@ if arg[1] then
 end
 bench("text-like, from a seed", text_like(19000, 61000, 130, 1))
 bench("few columns, from a seed", few_columns(32561, 2))
+bench("many columns, from a seed", many_columns(50000, 500000, 20, 3))

@@ -165,11 +165,18 @@ function hogwild:before(epoch) self.shared.rule.step = self.step.step * self.o.b
 
 function hogwild:learn(_, first, last) return self.shared:steps(self.order, first, last) end
 
--- Two updates at the same time meet in a cache line of 8 weights: how many of a row's others expect.
+-- How many columns two rows have in common, on average: where they are many, cores wait for each other's cache lines.
 local function meetings(X)
-  local per_row = X.count and X.count / X.rows or X.cols
-  return per_row * per_row * 8 / X.cols
+  local share, pairs_of_rows, n = linear.zeros(X.cols), 0, X.rows
+  kernel.shares(X, share)
+  for j = 0, X.cols - 1 do
+    local rows = share[j] > 0 and n / share[j] or 0
+    pairs_of_rows = pairs_of_rows + rows * (rows - 1)
+  end
+  return pairs_of_rows / math.max(1, n * (n - 1))
 end
+
+local few = 0.1
 
 -- Workers with weights of their own, averaged at every clock by a table that nobody waits for.
 local private = setmetatable({}, { __index = server })
@@ -189,7 +196,7 @@ function orders.prepare(fit)
     local shared = o.shared
     if shared == nil then
       shared = fit.step.name == "adagrad"
-        or (fit.w.workers > 1 and not fit.w.deterministic and o.loss.kind and meetings(fit.X_all) < 1)
+        or (fit.w.workers > 1 and not fit.w.deterministic and o.loss.kind and meetings(fit.X_all) < few)
     end
     order = shared and hogwild or private
   elseif o.run == "psgd" then
