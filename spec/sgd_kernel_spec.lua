@@ -153,30 +153,32 @@ describe("the SGD kernel", function()
     assert.near(sum / n, descent:current()[0], 1e-13)
   end)
 
-  it("takes SVRG's updates", function()
-    local rule, p = rule_of { l2 = 0.02, intercept = true, step = 0.05 }, 19
-    local one, anchor, w = loss.logistic(), as_array(start(p), p), start(p)
-    local gradient, mean, slopes = ffi.new "double[20]", {}, {}
-    local sum, slope = kernel.gradient(X, y, one, anchor, anchor[p], 1, gradient)
-    for i = 0, 82 do slopes[i] = slope[i] end
-    gradient[p] = sum
-    for j = 0, p do
-      mean[j] = gradient[j] / 83
-      gradient[j] = mean[j]
+  it("takes SVRG's updates, also over a fold", function()
+    for _, l2 in ipairs { 0.02, 9 } do
+      local rule, p = rule_of { l2 = l2, intercept = true, step = 0.05 }, 19
+      local one, anchor, w = loss.logistic(), as_array(start(p), p), start(p)
+      local gradient, mean, slopes = ffi.new "double[20]", {}, {}
+      local sum, slope = kernel.gradient(X, y, one, anchor, anchor[p], 1, gradient)
+      for i = 0, 82 do slopes[i] = slope[i] end
+      gradient[p] = sum
+      for j = 0, p do
+        mean[j] = gradient[j] / 83
+        gradient[j] = mean[j]
+      end
+      for k = 0, 82 do -- every coordinate, every time
+        local i = list[k]
+        local change = one:derivative(X:dot(i, w) + w[p], y[i]) - slopes[i]
+        local index, value, n = X:row(i)
+        for e = 0, n - 1 do w[index[e]] = w[index[e]] - 0.05 * change * value[e] end
+        for j = 0, p - 1 do w[j] = (w[j] - 0.05 * mean[j]) / (1 + 0.05 * l2) end
+        w[p] = w[p] - 0.05 * (change + mean[p])
+      end
+      local descent = kernel.new(X, y, one, rule)
+      descent:begin(anchor)
+      descent:anchor(slope, gradient)
+      assert.is_true(descent:variance_reduced_steps(order, 0, 83))
+      for j = 0, p do assert.near(w[j], descent:current()[j], 1e-12) end
     end
-    for k = 0, 82 do -- every coordinate, every time
-      local i = list[k]
-      local change = one:derivative(X:dot(i, w) + w[p], y[i]) - slopes[i]
-      local index, value, n = X:row(i)
-      for e = 0, n - 1 do w[index[e]] = w[index[e]] - 0.05 * change * value[e] end
-      for j = 0, p - 1 do w[j] = (w[j] - 0.05 * mean[j]) / (1 + 0.05 * 0.02) end
-      w[p] = w[p] - 0.05 * (change + mean[p])
-    end
-    local descent = kernel.new(X, y, one, rule)
-    descent:begin(anchor)
-    descent:anchor(slope, gradient)
-    assert.is_true(descent:variance_reduced_steps(order, 0, 83))
-    for j = 0, p do assert.near(w[j], descent:current()[j], 1e-12) end
   end)
 
   it("splits the penalty over the rows that have a column, and takes AdaGrad's steps", function()

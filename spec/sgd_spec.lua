@@ -351,6 +351,38 @@ describe("SGD", function()
     end
   end)
 
+  it("has default steps from the curvature of a batch's loss, and says which step it took", function()
+    local two = data.new("dense", 4, 2)
+    for i = 0, 3 do two.value[2 * i], two.value[2 * i + 1] = 2, i % 2 * 2 - 1 end -- norm2 5; X'X / n = diag(4, 1)
+    local function default(...) return sgd.default_step(...) end
+    assert.equal(1 / (0.25 * 5 + 0.1), default(loss.logistic(), two, 0.1, 1, false).step)
+    assert.equal(1 / (0.25 * 6 + 0.1), default(loss.logistic(), two, 0.1, 1, true).step)
+    local hinge = default(loss.hinge(), two, 0.1, 1, false)
+    assert.same({ 1 / 5, 0.1 / 5, 1 }, { hinge.step, hinge.decay, hinge.power })
+    hinge = default(loss.hinge(), two, 0, 1, false)
+    assert.near(1 / math.sqrt(5), hinge.step, 1e-15)
+    assert.same({ 1 / 4, 0.5 }, { hinge.decay, hinge.power })
+    assert.near(4 * 1.1, sgd.mean_curvature(two), 1e-3) -- a tenth more than the largest
+    -- A batch of b of n: [n (b-1) mean + (n-b) max] / (b (n-1)), n = 4, b = 2, mean 4.4, max 5
+    assert.near(6 / (4 * 4.4 + 2 * 5), default(loss.squared(), two, 0, 2, false).step, 1e-4)
+    local found = minimise(X, y, { workers = 1 }, { loss = "logistic", step = step.inverse(0.1, 0.01), epochs = 2,
+      tolerance = 0 })
+    assert.near(0.1 / (1 + 0.01 * 200), found.history[2].step, 1e-15)
+  end)
+
+  it("lets Hogwild!'s steps fall from epoch to epoch", function()
+    for _, shared in ipairs { true, false } do
+      local function last(beta)
+        return minimise(X, y, { workers = 1 }, { loss = "squared", run = "hogwild", shared = shared, beta = beta,
+          step = 0.05, epochs = 4, tolerance = 0 }).history
+      end
+      local falling, constant = last(1e-6), last(1) -- what falls so fast stands still after the first
+      assert.near(falling[1].objective, falling[4].objective, 1e-3 * falling[1].objective)
+      assert.equal(falling[1].objective, constant[1].objective)
+      assert.is_true(math.abs(constant[4].objective - constant[1].objective) > 1e-3 * falling[1].objective)
+    end
+  end)
+
   it("stops when the objective has settled", function()
     local found = minimise(X, y, { workers = 2 }, { loss = "logistic", l2 = 5, epochs = 500, step = 0.05 })
     assert.equal("CONVERGED", found.status)
