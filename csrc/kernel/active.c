@@ -2,6 +2,7 @@
 #include "active_state.h"
 
 #include "../base/internal.h"
+#include "rows.h"
 
 #include <float.h>
 #include <math.h>
@@ -28,21 +29,6 @@ static void destroy(void *object)
   free(active->coefficient);
 }
 
-static double entry(const epact_design *x, int64_t e)
-{
-  return x->value ? x->value[e] : 1;
-}
-
-/* Whether the entries of each row are equal, and not 0. */
-static bool rows_are_flat(const epact_design *x)
-{
-  if (!x->value) return true;
-  for (int64_t i = 0; i < x->rows; i++)
-    for (int64_t e = x->start[i]; e < x->start[i + 1]; e++)
-      if (x->value[e] != x->value[x->start[i]] || x->value[e] == 0) return false;
-  return true;
-}
-
 /* The largest |phi'|. */
 static double largest_derivative(const epact_loss *loss)
 {
@@ -58,7 +44,7 @@ static double largest_derivative(const epact_loss *loss)
 }
 
 /* Which columns can become active, and where their entries will begin. */
-static int find_able(epact_active *active, const epact_design *x, double least)
+static int find_able(epact_active *active, const epact_rows *x, double least)
 {
   const size_t columns = (size_t)x->columns;
   double *sum = epact_calloc(columns, sizeof *sum);
@@ -66,7 +52,7 @@ static int find_able(epact_active *active, const epact_design *x, double least)
   active->place = epact_malloc(columns * sizeof *active->place);
   int code = sum && count && active->place ? EPACT_OK : EPACT_E_NOMEM;
   for (int64_t e = code ? x->start[x->rows] : x->start[0]; e < x->start[x->rows]; e++) {
-    sum[x->index[e]] += fabs(entry(x, e));
+    sum[x->index[e]] += fabs(rows_entry(x, e));
     count[x->index[e]]++;
   }
   for (int64_t j = 0; j < x->columns && !code; j++) {
@@ -124,24 +110,24 @@ static int allocate(epact_active *active, bool flat)
              : EPACT_E_NOMEM;
 }
 
-static void take_entries(epact_active *active, const epact_design *x)
+static void take_entries(epact_active *active, const epact_rows *x)
 {
   int64_t *at = active->start;
   for (int64_t i = 0; i < x->rows; i++) {
-    if (active->flat) active->flat[i] = x->start[i + 1] > x->start[i] ? entry(x, x->start[i]) : 1;
+    if (active->flat) active->flat[i] = x->start[i + 1] > x->start[i] ? rows_entry(x, x->start[i]) : 1;
     for (int64_t e = x->start[i]; e < x->start[i + 1]; e++) {
       const uint32_t place = active->place[x->index[e]];
       if (place == (uint32_t)NOWHERE) continue;
       const int64_t to = at[place]++;
       active->row[to] = (uint32_t)i;
-      if (active->value) active->value[to] = entry(x, e);
+      if (active->value) active->value[to] = rows_entry(x, e);
     }
   }
   memmove(at + 1, at, (size_t)active->able * sizeof *at);
   at[0] = 0;
 }
 
-epact_active *epact_active_new(const epact_design *x, const epact_loss *loss, double l1)
+epact_active *epact_active_new(const epact_rows *x, const epact_loss *loss, double l1)
 {
   if (!x->start || x->rows > UINT32_MAX || !(l1 >= 0)) {
     epact_fail(EPACT_E_MISUSE, "a working set needs sparse rows, fewer than 2^32, and an l1 that is not negative");

@@ -11,7 +11,7 @@
 #ifndef EPACT_KERNEL_ACTIVE_H
 #define EPACT_KERNEL_ACTIVE_H
 
-#include "design.h"
+#include "hessian.h"
 #include "losses.h"
 
 typedef struct epact_active epact_active;
@@ -19,7 +19,7 @@ typedef struct epact_active epact_active;
 /** A copy of x by columns, of those columns that can become active: where |phi'| <= 1 (or a Huber width) and
  * sum_i |x_ij| falls short of l1, w_j is 0 at the minimum. Released with epact_release. Sparse designs only. NULL with a
  * sentence: MISUSE, NOMEM, RANGE (a value beyond single precision). */
-EPACT_API epact_active *epact_active_new(const epact_design *x, const epact_loss *loss, double l1);
+EPACT_API epact_active *epact_active_new(const epact_rows *x, const epact_loss *loss, double l1);
 /** How many columns can become active. */
 EPACT_API int64_t epact_active_columns(const epact_active *active);
 

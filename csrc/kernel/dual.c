@@ -2,6 +2,7 @@
 #include "dual.h"
 
 #include "../base/internal.h"
+#include "rows.h"
 #include "newton.h"
 #include "vector_math.h"
 
@@ -20,7 +21,7 @@ typedef struct {
 } dual_row;
 
 struct epact_dual {
-  epact_design x;
+  epact_rows x;
   const double *y;
   epact_loss loss;
   double l2;
@@ -54,14 +55,9 @@ static void destroy(void *object)
   free(dual->value);
 }
 
-static double entry(const epact_design *x, int64_t e)
-{
-  return x->value ? x->value[e] : 1;
-}
-
 /* number[j]: the place of column j when they are sorted by falling frequency (counting sort of the counts, cut at
  * `columns` buckets). */
-static int number_columns(const epact_design *x, uint32_t *number)
+static int number_columns(const epact_rows *x, uint32_t *number)
 {
   const size_t columns = (size_t)x->columns;
   int64_t *count = epact_calloc(columns, sizeof *count), *bucket = epact_calloc(columns + 1, sizeof *bucket);
@@ -80,18 +76,9 @@ static int number_columns(const epact_design *x, uint32_t *number)
   return code;
 }
 
-static bool rows_are_flat(const epact_design *x)
-{
-  if (!x->value) return true;
-  for (int64_t i = 0; i < x->rows; i++)
-    for (int64_t e = x->start[i] + 1; e < x->start[i + 1]; e++)
-      if (x->value[e] != x->value[x->start[i]]) return false;
-  return true;
-}
-
 static int allocate(epact_dual *dual, bool flat, bool precise)
 {
-  const size_t rows = (size_t)dual->x.rows, entries = (size_t)epact_design_entries(&dual->x);
+  const size_t rows = (size_t)dual->x.rows, entries = (size_t)epact_rows_entries(&dual->x);
   dual->number = epact_malloc((size_t)dual->x.columns * sizeof *dual->number);
   dual->place = epact_malloc(rows * sizeof *dual->place);
   dual->block = epact_malloc((rows / BLOCK + 1) * sizeof *dual->block);
@@ -112,9 +99,9 @@ static int allocate(epact_dual *dual, bool flat, bool precise)
 /* Row i of x, as number k from place `to` on. */
 static int take_row(epact_dual *dual, int64_t i, int64_t k, int64_t to)
 {
-  const epact_design *x = &dual->x;
+  const epact_rows *x = &dual->x;
   const int64_t begin = x->start[i], count = x->start[i + 1] - begin;
-  const double flat = count > 0 ? entry(x, begin) : 0;
+  const double flat = count > 0 ? rows_entry(x, begin) : 0;
   double norm2 = dual->value ? 0 : flat * flat * (double)count;
   for (int64_t e = 0; e < count; e++) dual->index[to + e] = dual->number[x->index[begin + e]];
   for (int64_t e = 0; e < count && dual->value; e++) {
@@ -131,7 +118,7 @@ static int take_row(epact_dual *dual, int64_t i, int64_t k, int64_t to)
 /* The rows in random order, so that neighbours, which are visited together, have nothing in common. */
 static int take_rows(epact_dual *dual, bool precise)
 {
-  const epact_design *x = &dual->x;
+  const epact_rows *x = &dual->x;
   int code = allocate(dual, rows_are_flat(x), precise);
   if (!code) code = number_columns(x, dual->number);
   if (!code) {
@@ -152,7 +139,7 @@ static int take_rows(epact_dual *dual, bool precise)
   return code;
 }
 
-epact_dual *epact_dual_new(const epact_design *x, const double *y, const epact_loss *loss, double l2, int intercept,
+epact_dual *epact_dual_new(const epact_rows *x, const double *y, const epact_loss *loss, double l2, int intercept,
                            int precise, uint64_t seed)
 {
   if (!(l2 > 0) || !x->start || x->rows > UINT32_MAX) {
@@ -312,7 +299,8 @@ static void weights_of(const epact_dual *dual, double *v, double *w)
                  down = positive > negative ? 1 : positive / negative;
     for (int64_t i = 0; i < dual->x.rows; i++) v[i] *= v[i] > 0 ? up : down;
   }
-  epact_design_gradient(&dual->x, 0, v, w);
+  memset(w, 0, (size_t)dual->x.columns * sizeof *w);
+  epact_rows_combine(&dual->x, 1, v, w);
   for (int64_t j = 0; j < dual->x.columns; j++) w[j] /= dual->l2;
 }
 
@@ -335,7 +323,7 @@ int epact_dual_certify(epact_dual *dual, double *w, double *objective, double *g
   weights_of(dual, v, w);
   for (int64_t j = 0; j < columns; j++) norm2 += w[j] * w[j];
   refresh(dual, w);
-  epact_design_times(&dual->x, 0, w, t);
+  epact_rows_predict(&dual->x, w, 0, t);
   if (dual->intercept) {
     w[columns] = dual->multiplier + dual->share;
     for (int64_t i = 0; i < rows; i++) t[i] += w[columns];

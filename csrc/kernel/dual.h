@@ -18,7 +18,7 @@
 #ifndef EPACT_KERNEL_DUAL_H
 #define EPACT_KERNEL_DUAL_H
 
-#include "design.h"
+#include "hessian.h"
 #include "losses.h"
 
 typedef struct epact_dual epact_dual;
@@ -26,7 +26,7 @@ typedef struct epact_dual epact_dual;
 /** A solver at v = 0 with its copy of x, to which it also goes back to certify; x and y must live as long. precise: its
  * weights are in double precision (for gaps below 1e-7 of the objective, and for the hinge loss). Released with
  * epact_release. l2 > 0. NULL with a sentence: NOMEM, RANGE (a value or squared norm beyond single precision). */
-EPACT_API epact_dual *epact_dual_new(const epact_design *x, const double *y, const epact_loss *loss, double l2,
+EPACT_API epact_dual *epact_dual_new(const epact_rows *x, const double *y, const epact_loss *loss, double l2,
                                      int intercept, int precise, uint64_t seed);
 
 /** One sweep over the rows that are not left out. Returns what it saw of the gap: the sum of the rows' own gaps, each as

@@ -3,7 +3,7 @@
 #define EPACT_KERNEL_H
 #include "losses.h"
 #include "penalty.h"
-#include "design.h"
+#include "hessian.h"
 #include "newton.h"
 #include "dual.h"
 #include "active.h"

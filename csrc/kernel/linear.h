@@ -40,16 +40,19 @@ typedef struct {
   int64_t rows, columns;
   const int64_t *start;  /* rows + 1, or NULL */
   const uint32_t *index; /* one for each entry, below `columns`; or NULL */
-  const double *value;   /* one for each entry */
+  const double *value;   /* one for each entry; NULL, where a function says so and x is sparse: all are 1 */
 } epact_rows;
 
-/** EPACT_OK when x is well formed: start never falls, columns of a row rise strictly, below `columns`, and values
- * are finite. Otherwise EPACT_E_MISUSE, and the sentence names the row and column. */
-EPACT_API int epact_rows_check(const epact_rows *x);
+/** EPACT_OK when x is well formed: start never falls, columns of a row rise strictly, below `columns`, and values (if
+ * there are any) are finite. Otherwise EPACT_E_MISUSE, and the sentence names the row and column. *ones (may be NULL):
+ * whether x is sparse and each of its values 1, so that `value` may be dropped. */
+EPACT_API int epact_rows_check(const epact_rows *x, int *ones);
+/** Entries stored; rows * columns when dense. */
+EPACT_API int64_t epact_rows_entries(const epact_rows *x);
 /** EPACT_OK when each of the numbers is finite and, with `signs`, -1 or +1. EPACT_E_MISUSE: names the row. */
 EPACT_API int epact_labels_check(int64_t count, const double *label, int signs);
 
-/** t[i] = x_i'w + bias for all rows. */
+/** t[i] = x_i'w + bias for all rows. `value` may be NULL, in the next one, too. */
 EPACT_API void epact_rows_predict(const epact_rows *x, const double *w, double bias, double *t);
 /** g += a sum_i c[i] x_i over all rows. */
 EPACT_API void epact_rows_combine(const epact_rows *x, double a, const double *c, double *g);

@@ -48,12 +48,12 @@ int64_t epact_softmax_stride(int32_t classes)
 
 static bool is_dense(const epact_softmax_data *x)
 {
-  return x->rows.index == NULL;
+  return x->rows.start == NULL;
 }
 
 int epact_softmax_check(const epact_softmax_data *x)
 {
-  const int code = epact_rows_check(&x->rows);
+  const int code = epact_rows_check(&x->rows, NULL);
   if (code) return code;
   if (x->classes < 2) return epact_fail(EPACT_E_MISUSE, "there must be two classes or more, not %d", x->classes);
   for (int64_t i = 0; x->label && i < x->rows.rows; i++)

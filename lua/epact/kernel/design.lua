@@ -3,23 +3,31 @@
 
 local ffi = require "ffi"
 local core = require "epact.core"
-local data = require "epact.data"
 local linear = require "epact.kernel.linear"
+local sgd = require "epact.kernel.sgd"
 local C = core.C
 
 local methods = {}
 local class = { __index = methods }
 
 --- t = X w + b, b the last of w.
-function methods:times(w, t) C.epact_design_times(self.view, self.constant, w, t) end
+function methods:times(w, t)
+  C.epact_rows_predict(self.view, w, self.constant == 1 and w[self.columns] or 0, t)
+end
+
 --- g = (X 1)'u.
-function methods:gradient(u, g) C.epact_design_gradient(self.view, self.constant, u, g) end
+function methods:gradient(u, g)
+  ffi.fill(g, self.size * ffi.sizeof "double")
+  C.epact_rows_combine(self.view, 1, u, g)
+  for i = 0, self.constant * self.rows - 1 do g[self.columns] = g[self.columns] + u[i] end
+end
+
 --- The lower triangle of h = (X 1)'diag(d)(X 1), size x size.
-function methods:hessian(d, h) C.epact_design_hessian(self.view, self.constant, d, h) end
+function methods:hessian(d, h) C.epact_rows_hessian(self.view, self.constant, d, h) end
 --- Multiplications of one Hessian.
-function methods:hessian_cost() return C.epact_design_hessian_cost(self.view) end
+function methods:hessian_cost() return C.epact_rows_hessian_cost(self.view) end
 --- Entries stored.
-function methods:entries() return tonumber(C.epact_design_entries(self.view)) end
+function methods:entries() return tonumber(C.epact_rows_entries(self.view)) end
 
 function class:__tostring()
   return ("epact.design <%d x %d%s>"):format(self.rows, self.columns, self.constant == 1 and " with intercept" or "")
@@ -32,9 +40,8 @@ local design = {}
 -- @param X sparse or dense
 -- @tparam boolean intercept whether a column of ones is added at the end
 function design.new(where, X, intercept)
-  local view, ones = ffi.new("epact_design", { rows = X.rows, columns = X.cols, value = X.value }), ffi.new "int[1]"
-  if data.kind(X) == "sparse" then view.start, view.index = X.start, X.index end
-  core.check(C.epact_design_check(view, ones), where .. ": X")
+  local view, ones = sgd.rows(where, X), ffi.new "int[1]"
+  core.check(C.epact_rows_check(view, ones), where .. ": X")
   if ones[0] == 1 then view.value = nil end
   local constant = intercept and 1 or 0
   return setmetatable({

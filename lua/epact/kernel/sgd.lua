@@ -29,7 +29,7 @@ function sgd.check(where, X, y, signs)
       type(y) == "cdata" and tostring(y) or options.show(y))
   end
   if X.rows == 0 or X.cols == 0 then core.fail("%s: X has no rows or no columns: %s", where, tostring(X)) end
-  check(C.epact_rows_check(rows), where .. ": X")
+  check(C.epact_rows_check(rows, nil), where .. ": X")
   check(C.epact_labels_check(y.rows, y.value, signs and 1 or 0), where .. ": y")
 end
 
