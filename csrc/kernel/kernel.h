@@ -9,6 +9,7 @@
 #include "active.h"
 #include "linear.h"
 #include "sgd.h"
+#include "columns.h"
 #include "lasso.h"
 #include "mf.h"
 #include "adaptive.h"

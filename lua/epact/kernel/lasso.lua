@@ -3,6 +3,7 @@
 
 local ffi = require "ffi"
 local core = require "epact.core"
+local columns = require "epact.kernel.columns"
 local linear = require "epact.kernel.linear"
 local C = core.C
 local check = core.check
@@ -41,9 +42,8 @@ end
 
 --- Entries of the active columns: what one pass costs.
 function methods:active_entries()
-  if self.view.start == nil then return self.active_count * self.rows end
-  local start, active, entries = self.view.start, self.active, 0
-  for i = 0, self.active_count - 1 do entries = entries + tonumber(start[active[i] + 1] - start[active[i]]) end
+  local x, active, entries = self.x, self.active, 0
+  for i = 0, self.active_count - 1 do entries = entries + x:entries(active[i]) end
   return entries
 end
 
@@ -77,27 +77,13 @@ local lasso = {}
 --- A share of columns.
 -- @tparam table o `columns`: a data set whose rows are the columns (sparse or dense), `intercept`, `standardise`
 function lasso.share(o)
-  local set = o.columns
-  local rows, columns = set.cols, set.rows
-  local view = ffi.new("epact_columns", { rows = rows, columns = columns, value = set.value })
-  if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
-  local self = setmetatable({
-    view = view, keep = set, rows = rows, columns = columns, active_count = 0,
-    active = linear.zeros(columns, "uint32_t"), squared_norm = linear.zeros(columns),
-    correlation = linear.zeros(columns), b = linear.zeros(columns), saved = linear.zeros(columns),
-    mean = linear.zeros(columns), scale = linear.zeros(columns), residual = linear.zeros(rows),
-    increment = linear.zeros(rows), largest_change = ffi.new "double[1]",
-    certificate = ffi.new "epact_lasso_certificate",
+  local x = columns.new("lasso", o.columns, o)
+  return setmetatable({
+    x = x, view = x.view, rows = x.rows, columns = x.columns, squared_norm = x.squared_norm, active_count = 0,
+    active = linear.zeros(x.columns, "uint32_t"), correlation = linear.zeros(x.columns), b = linear.zeros(x.columns),
+    saved = linear.zeros(x.columns), residual = linear.zeros(x.rows), increment = linear.zeros(x.rows),
+    largest_change = ffi.new "double[1]", certificate = ffi.new "epact_lasso_certificate",
   }, class)
-  if columns > 0 then check(C.epact_columns_check(view), "lasso") end
-  C.epact_columns_moments(view, self.mean, self.scale)
-  if o.intercept then view.mean = self.mean end
-  if o.standardise then view.inverse_scale = self.scale end
-  C.epact_columns_squared_norm(view, self.squared_norm)
-  for j = 0, columns - 1 do -- what rounding leaves of a constant column is no direction to move in
-    if o.intercept and self.scale[j] == 0 then self.squared_norm[j] = 0 end
-  end
-  return self
 end
 
 --- The certificate of all columns from those of the shares, in the order given.

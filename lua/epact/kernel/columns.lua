@@ -1,0 +1,61 @@
+--- The columns of a matrix as coordinate descent and schedulers see them: centred and scaled without a dense copy.
+-- @module epact.kernel.columns
+
+local ffi = require "ffi"
+local core = require "epact.core"
+local linear = require "epact.kernel.linear"
+local C = core.C
+
+local methods = {}
+local class = { __index = methods }
+
+--- Entries stored of column `j`: what a product with it costs.
+function methods:entries(j)
+  local start = self.view.start
+  return start == nil and self.rows or tonumber(start[j + 1] - start[j])
+end
+
+--- The inner product of columns `j` and `k`, centred and scaled.
+function methods:product(j, k) return C.epact_columns_product(self.view, j, k) end
+
+--- Puts the coefficients `b` of the centred and scaled columns on the scale of the stored ones, in place.
+function methods:unscale(b)
+  if not self.standardised then return end
+  for j = 0, self.columns - 1 do b[j] = self.scale[j] * b[j] end
+end
+
+function class:__tostring()
+  return ("epact.columns <%d x %d%s%s>"):format(self.rows, self.columns, self.centred and ", centred" or "",
+    self.standardised and ", standardised" or "")
+end
+
+local columns = {}
+
+--- Columns over a data set, which is checked and not copied.
+-- @tparam string where the function as the user calls it
+-- @tparam epact_sparse|epact_dense set its rows are the columns: `X:transpose()`
+-- @tparam ?table o `intercept` (columns are centred), `standardise` (they get population variance 1)
+-- @treturn table `view` (`epact_columns`), `rows`, `columns`, `squared_norm` (of each as the model sees it; 0 of one
+-- that is constant where an intercept explains it), `mean` and `scale` (inverse standard deviations, 0 of a constant
+-- column), `centred`, `standardised`
+function columns.new(where, set, o)
+  o = o or {}
+  local count = set.rows
+  local view = ffi.new("epact_columns", { rows = set.cols, columns = count, value = set.value })
+  if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
+  if count > 0 then core.check(C.epact_columns_check(view), where .. ": X") end
+  local self = setmetatable({
+    view = view, keep = set, rows = set.cols, columns = count, mean = linear.zeros(count), scale = linear.zeros(count),
+    squared_norm = linear.zeros(count), centred = o.intercept or false, standardised = o.standardise or false,
+  }, class)
+  C.epact_columns_moments(view, self.mean, self.scale)
+  if o.intercept then view.mean = self.mean end
+  if o.standardise then view.inverse_scale = self.scale end
+  C.epact_columns_squared_norm(view, self.squared_norm)
+  for j = 0, count - 1 do -- what rounding leaves of a constant column is no direction to move in
+    if o.intercept and self.scale[j] == 0 then self.squared_norm[j] = 0 end
+  end
+  return self
+end
+
+return columns
