@@ -146,7 +146,7 @@ describe("epact launch --restarts", function()
   it("ends a process that stands still too", function()
     local folder = process.run "mktemp -d":match "%S+"
     finally(function() os.execute("rm -rf " .. folder) end)
-    -- Rank 1 stops rank 0, whose number comes through a pipe, and is killed.
+    -- Rank 1 stops rank 0, whose number comes through a pipe, sees it stand still, and is killed.
     local output, code = run("launch --local 2 --restarts 1 " .. script [[
       if os.getenv "EPACT_RESTART" == "1" then return end
       local ffi = require "ffi"
@@ -158,7 +158,9 @@ describe("epact launch --restarts", function()
         pipe:close()
         ffi.C.pause()
       end
-      os.execute("kill -STOP " .. pipe:read "*l" .. "; kill -9 $PPID")]] .. " " .. folder .. "/pipe")
+      local rank0 = pipe:read "*l"
+      os.execute(("kill -STOP %s; until grep -q 'State:.T' /proc/%s/status; do :; done; kill -9 $PPID"):format(rank0,
+        rank0))]] .. " " .. folder .. "/pipe")
     assert.equal(0, code, output)
     assert.matches("[0] ended by signal 9", output, 1, true)
   end)

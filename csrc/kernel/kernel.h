@@ -10,6 +10,7 @@
 #include "linear.h"
 #include "sgd.h"
 #include "columns.h"
+#include "coordinate.h"
 #include "lasso.h"
 #include "mf.h"
 #include "adaptive.h"

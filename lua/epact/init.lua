@@ -49,7 +49,7 @@ end
 local parts = {
   data = "epact.data", text = "epact.text", rng = "epact.rng", optim = "epact.optim", mcmc = "epact.mcmc",
   model = "epact.model", sched = "epact.sched", progress = "epact.progress", plot = "epact.plot",
-  command = "epact.command",
+  command = "epact.command", strads = "epact.strads",
 }
 
 return setmetatable(epact, {

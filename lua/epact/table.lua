@@ -5,6 +5,7 @@
 -- @classmod epact.table
 
 local ffi = require "ffi"
+local array = require "epact.array"
 local core = require "epact.core"
 local options = require "epact.options"
 local C = core.C
@@ -48,51 +49,27 @@ function shared_methods:inc(row, col, delta)
   if code ~= 0 then check(code, "inc") end
 end
 
--- What an array or pointer points at, by the number of its C type: `element` ("double" for `const double *` and
--- `double [3]`; nil for other types) and `bytes` (a pointer has no end, a variable-length array says itself).
-local shapes = {}
-local standard_name = { int = "int32_t", ["unsigned int"] = "uint32_t" }
-
-local function shape_of(values)
-  local number = tonumber(ffi.typeof(values))
-  local shape = shapes[number]
-  if not shape then
-    local spelling = tostring(ffi.typeof(values)):match("^ctype<(.*)>$"):gsub("const ", ""):gsub(" %(&%)", " ")
-    local pointer, array = spelling:match "^([%w_ ]-) ?%*$", spelling:match "^([%w_ ]-) ?%[[%d?]*%]$"
-    local fixed = array and not spelling:find("?", 1, true) and ffi.sizeof(values)
-    shape = { element = pointer or array, bytes = pointer and math.huge or fixed or nil }
-    shapes[number] = shape
-  end
-  return shape
-end
+local shape_of = array.shape_of
 
 -- Refuses what is not an array of at least `n` elements (or a pointer); `like` is the shape of one that fits.
 local function check_array(self, where, name, values, n, like, bytes)
-  local shape = type(values) == "cdata" and shape_of(values)
-  if not shape or shape.element ~= like.element then
-    core.fail("%s: table '%s': %s must be an array of %s, got %s", where, self.name, name,
-      standard_name[like.element] or like.element, shape and tostring(ffi.typeof(values)) or options.show(values))
-  end
-  local size = shape.bytes or ffi.sizeof(values)
-  if size < n * bytes then
-    core.fail("%s: table '%s': %s has %d elements, expected %d", where, self.name, name, size / bytes, n)
-  end
+  array.check(values, n, like, bytes, "%s: table '%s': %s", where, self.name, name)
 end
 
 -- A Lua list as an array of the table's type.
 local function list_to_array(self, where, list, n)
   if #list ~= n then core.fail("%s: table '%s': expected %d values, got %d", where, self.name, n, #list) end
-  local array, is_real = ffi.new(self.array, n), self.type == "f64" or self.type == "f32"
+  local copy, is_real = ffi.new(self.array, n), self.type == "f64" or self.type == "f32"
   for i = 0, n - 1 do
     local value = list[i + 1]
     if type(value) ~= "number" then value = argument(self, where, "value " .. i, "number", value) end
-    array[i] = value
-    if not is_real and tonumber(array[i]) ~= value then
+    copy[i] = value
+    if not is_real and tonumber(copy[i]) ~= value then
       core.fail("%s: table '%s': value %d is %s, not a number of type %s", where, self.name, i,
         options.show(value), self.type)
     end
   end
-  return array
+  return copy
 end
 
 -- An array the C side may read `n` cells of: a cdata array or pointer of the table's type, or a Lua list.
