@@ -43,7 +43,7 @@ function columns.new(where, set, o)
   local count = set.rows
   local view = ffi.new("epact_columns", { rows = set.cols, columns = count, value = set.value })
   if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
-  if count > 0 then core.check(C.epact_columns_check(view), where .. ": X") end
+  if count > 0 and set.cols > 0 then core.check(C.epact_columns_check(view), where .. ": X") end
   local self = setmetatable({
     view = view, keep = set, rows = set.cols, columns = count, mean = linear.zeros(count), scale = linear.zeros(count),
     squared_norm = linear.zeros(count), centred = o.intercept or false, standardised = o.standardise or false,
@@ -55,6 +55,40 @@ function columns.new(where, set, o)
   for j = 0, count - 1 do -- what rounding leaves of a constant column is no direction to move in
     if o.intercept and self.scale[j] == 0 then self.squared_norm[j] = 0 end
   end
+  return self
+end
+
+--- The same over the rows of several workers: each has some rows of all columns, and `mean`, `scale` and `squared_norm`
+-- are those of all rows.
+-- @tparam string where
+-- @tparam epact_sparse|epact_dense set its rows are the columns of this worker's rows
+-- @tparam table o as for `new`
+-- @tparam number rows of all workers
+-- @tparam function add gets an array with a number for each column, returns the sums over all workers
+-- @treturn table as `new` does, with `column_sum` (of this worker's rows) when columns are centred
+function columns.shared(where, set, o, rows, add)
+  local self = columns.new(where, set)
+  local view, count = self.view, self.columns
+  local column_sum, deviation2 = linear.zeros(count), linear.zeros(count)
+  for j = 0, count - 1 do column_sum[j] = self.rows > 0 and self.mean[j] * self.rows or 0 end
+  local total = add(column_sum)
+  for j = 0, count - 1 do self.mean[j] = total[j] / rows end
+  view.mean = self.mean
+  C.epact_columns_squared_norm(view, deviation2)
+  total = add(deviation2)
+  for j = 0, count - 1 do
+    local constant = total[j] <= 1e-22 * rows * self.mean[j] ^ 2 -- what rounding leaves
+    self.scale[j] = constant and 0 or math.sqrt(rows / total[j])
+  end
+  if not o.intercept then view.mean = nil end
+  if o.standardise then view.inverse_scale = self.scale end
+  C.epact_columns_squared_norm(view, self.squared_norm)
+  total = add(self.squared_norm)
+  for j = 0, count - 1 do
+    self.squared_norm[j] = o.intercept and self.scale[j] == 0 and 0 or total[j]
+  end
+  self.centred, self.standardised = o.intercept or false, o.standardise or false
+  self.column_sum = o.intercept and column_sum or nil
   return self
 end
 
