@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "data/data.h"
 #include "kernel/kernel.h"
+#include "sched/sched.h"
 #include "ps/ps.h"
 #include "lua/pool.h"
 #include "lua/launch.h"
