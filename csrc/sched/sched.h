@@ -3,4 +3,5 @@
 #ifndef EPACT_SCHED_H
 #define EPACT_SCHED_H
 #include "sampler.h"
+#include "dependency.h"
 #endif

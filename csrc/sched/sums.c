@@ -13,7 +13,7 @@ static double line_sum(const double *line)
 
 int sums_init(sums_tree *tree, int64_t count, double weight)
 {
-  size_t start[SUMS_LEVELS], numbers = 0;
+  size_t start[SUMS_LEVELS] = { 0 }, numbers = 0;
   *tree = (sums_tree){ 0 };
   for (int64_t size = count;; size = lines_of(size)) {
     start[tree->levels++] = numbers;

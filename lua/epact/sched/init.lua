@@ -17,4 +17,5 @@ return {
   priority = require "epact.sched.priority",
   static = require "epact.sched.static",
   rotation = require "epact.sched.rotation",
+  dependency = require "epact.sched.dependency",
 }
