@@ -2,8 +2,8 @@
 --
 --   minimise  F(b) = sum_i phi(x_i'b + b0, y_i) + l1 ||b||_1 + l2/2 ||b||^2
 --
--- Rows are dealt to the workers, and `epact.strads` runs the phases: a schedule names some coordinates, each worker gives
--- its part of their gradients g_j = x_j'u, u_i = phi'(t_i), and all of them step at once,
+-- Rows are dealt to the workers, and `epact.strads` runs the phases: a schedule names some coordinates, each worker
+-- gives its part of their gradients g_j = x_j'u, u_i = phi'(t_i), and all of them step at once,
 --
 --   b_j <- S(h_j b_j - g_j, l1) / (h_j + l2),      h_j = c ||x_j||^2,  |phi''| <= c.
 --
@@ -13,8 +13,8 @@
 -- `epact.sched`. Coordinates that step together from the same residual may overshoot: when the objective rises, all go
 -- back to where it was lowest, and half as many step together from then on.
 --
--- Sources: Bradley, Kyrola, Bickson, Guestrin 2011 (Shotgun); Scherrer, Tewari, Halappanavar, Haglin 2012 (block-greedy);
--- Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Ndiaye, Fercoq, Gramfort, Salmon 2017 (gap).
+-- Sources: Bradley, Kyrola, Bickson, Guestrin 2011 (Shotgun); Scherrer, Tewari, Halappanavar, Haglin 2012
+-- (block-greedy); Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Ndiaye, Fercoq, Gramfort, Salmon 2017 (gap).
 -- @module epact.optim.coordinate
 
 local ffi = require "ffi"
@@ -67,7 +67,7 @@ end
 --- The change of b_j that a gradient asks for.
 function methods:step(j, gradient)
   local curvature = self.damping * self.curvature[j]
-  if not (curvature > 0) then return 0 end
+  if curvature == 0 then return 0 end
   return soft_threshold(curvature * self.b[j] - gradient, self.l1) / (curvature + self.o.l2) - self.b[j]
 end
 
@@ -151,8 +151,8 @@ function methods:look()
   if l1 > 0 then gap = math.min(gap, objective + scaled) end
   self.now = {
     objective = objective, gap = math.max(gap, 0), correlation = largest, nonzeros = nonzeros,
-    updates = self.run and self.run.updates or 0, phases = self.run and self.run.pulled or 0, parallel = self.parallel,
-    damping = self.damping, seconds = core.C.epact_now() - self.started,
+    updates = self.run and self.run.updates or 0, phases = self.run and self.run.pulled or 0,
+    parallel = self.parallel, damping = self.damping, seconds = core.C.epact_now() - self.started,
   }
   return self.now
 end
@@ -166,25 +166,26 @@ end
 function methods:penalised() return self.l1 > 0 or self.o.l2 > 0 end
 
 function methods:converged()
-  if not self:penalised() then return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding) end
+  if not self:penalised() then
+    return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
+  end
   return self.now.gap <= self.o.tolerance * self.null + self.rounding
 end
 
---- Remembers b when the objective is as low as ever; false when it has risen, or stands still far from the minimum: with
--- steps that are just too long b goes round in circles.
+--- Remembers b when the objective is as low as ever; false when it has risen, or stands still far from the minimum:
+-- with steps that are just too long b goes round in circles.
 function methods:keep()
-  local now, noise = self.now, 1e-14 * self.null
-  local risen = self.wild or not (now.objective <= (self.lowest or math.huge) + noise)
-  local still = self.lowest and now.objective > self.lowest - noise and now.gap > 0.99 * self.gap
-    and now.gap > 1e-6 * self.null
-  if risen or (still and (self.parallel > 1 or self.o.depth > 0)) then return false end
+  local now, noise, lowest = self.now, 1e-14 * self.null, self.lowest or math.huge
+  local falls = now.objective <= lowest + noise -- and is a number
+  local still = now.objective > lowest - noise and now.gap > 0.99 * self.gap and now.gap > 1e-6 * self.null
+  if self.wild or not falls or (still and (self.parallel > 1 or self.o.depth > 0)) then return false end
   self.gap, self.lowest = now.gap, math.min(self.lowest or now.objective, now.objective)
   ffi.copy(self.best, self.b, self.columns * 8)
   self.best_intercept = self.intercept
   return true
 end
 
---- Back to where the objective was lowest, from where half as many coordinates step together, or shorter steps are taken.
+--- Back to where the objective was lowest, from where half as many coordinates step together, or by shorter steps.
 function methods:back_off()
   ffi.copy(self.b, self.best, self.columns * 8)
   self.intercept, self.wild = self.best_intercept, false
@@ -247,7 +248,12 @@ local function program(self)
     push = function(vars) return self:push(vars) end,
     pull = function(vars, gradient)
       local moves = self:pull(vars, gradient)
-      if moves and self.w.id == 0 and policy.feed then policy:feed(vars, moves) end
+      if self.w.id ~= 0 then return end
+      if moves and policy.feed then
+        policy:feed(vars, moves)
+      elseif policy.landed then
+        policy:landed(vars)
+      end
     end,
   })
 end
@@ -289,12 +295,12 @@ end
 -- @param w the worker
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y rows x 1; labels of -1 and 1, or 0 and 1, of the logistic and the hinge losses
--- @tparam ?table given `loss` ("squared", "huber", "logistic", "squared_hinge", "smoothed_hinge"), `width` (1), `lambda` (l1)
--- or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2` (0), `intercept`, `standardise` (true),
--- `order` ("dynamic"; see above), `parallel` (coordinates that step together: 32; 1 for "cyclic" and "random"; P* for
--- "shotgun"; all blocks for "greedy"), `depth` (0), `rho` (0.1), `blocks` (32), `guard` (true), `tolerance` (1e-6: the
--- gap to reach, in units of the objective at b = 0), `max_updates` (10000 a column), `every` (updates between two looks
--- at the gap, one a column), `name`, `on_report`
+-- @tparam ?table given `loss` ("squared", "huber", "logistic", "squared_hinge", "smoothed_hinge"), `width` (1),
+-- `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2` (0), `intercept`,
+-- `standardise` (true), `order` ("dynamic"; see above), `parallel` (coordinates that step together: 32; 1 for "cyclic"
+-- and "random"; P* for "shotgun"; all blocks for "greedy"), `depth` (0), `rho` (0.1), `blocks` (32), `guard` (true),
+-- `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0), `max_updates` (10000 a column), `every`
+-- (updates between two looks at the gap, one a column), `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (epact_dense, columns x 1, for X as it is), `intercept`,
 -- `lambda`, `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum), `status`
 -- ("CONVERGED", "MAXITER", "DIVERGED": without guard, the best b is returned), `updates`, `phases`, `nonzeros`,
