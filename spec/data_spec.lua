@@ -474,6 +474,32 @@ describe("a data set", function()
     assert.equal("epact.dense <3 x 2>", tostring(square))
   end)
 
+  it("is transposed for a range of columns, whose entries are counted", function()
+    local T = X:slice(1, 4):transpose()
+    for first = 0, 3 do
+      for last = first, 3 do
+        local part = X:slice(1, 4):transpose(first, last)
+        assert.equal(last - first, part.rows)
+        for j = first, last - 1 do
+          local index, value, count = part:row(j - first)
+          local whole_index, whole_value, whole_count = T:row(j)
+          assert.same({ list(whole_index, whole_count), list(whole_value, whole_count) },
+            { list(index, count), list(value, count) })
+        end
+      end
+    end
+    assert.same({ 1, 2, 1 }, list(X:slice(1, 4):column_entries(), 3))
+    local square = data.csv(file "1 2 3\n4 5 6\n")
+    assert.same({ 2, 5, 3, 6 }, values(square:transpose(1)))
+    assert.error_matches(function() X:transpose(1, 4) end, "columns 1 %.%. 4 are no range in 0 %.%. 3")
+    assert.error_matches(function() square:transpose(2, 1) end, "columns 2 %.%. 1 are no range")
+    assert.error_matches(function() X:transpose "x" end, "x %.%. 3 is no range of columns")
+    local wrong = data.new("sparse", 1, 2, 1)
+    wrong.start[1], wrong.index[0] = 1, 2
+    assert.error_matches(function() wrong:column_entries() end, "entry 0 has column 2 of 2")
+    assert.equal(0, wrong:transpose().count)
+  end)
+
   it("transposes twice to itself, at a size beyond one tile", function()
     local stream = rng(11)
     local dense = data.new("dense", 70, 45)

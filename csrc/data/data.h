@@ -88,11 +88,13 @@ EPACT_API int epact_corpus_new(int64_t documents, int64_t words, int64_t pairs, 
 EPACT_API int epact_ratings_new(int64_t users, int64_t items, int64_t count, epact_ratings **ratings);
 EPACT_API int epact_edges_new(int64_t vertices, int64_t count, int weighted, epact_edges **edges);
 
-/** The transpose, by a counting sort: cols x rows, columns increasing within each row.
- * So the compressed columns of a matrix are the compressed rows of its transpose. */
-EPACT_API int epact_sparse_transpose(const epact_sparse *sparse, epact_sparse **transpose);
-/** The transpose: cols x rows. */
-EPACT_API int epact_dense_transpose(const epact_dense *dense, epact_dense **transpose);
+/** How many entries each of the columns has, cols numbers. EPACT_E_MISUSE: an entry's column is not below cols. */
+EPACT_API int epact_sparse_column_entries(const epact_sparse *sparse, int64_t *entries);
+/** The transpose of the columns first .. end - 1, by a counting sort: (end - first) x rows, columns increasing within
+ * each row. So the compressed columns of a matrix are the compressed rows of its transpose. */
+EPACT_API int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t end, epact_sparse **transpose);
+/** The transpose of the columns first .. end - 1: (end - first) x rows. */
+EPACT_API int epact_dense_transpose(const epact_dense *dense, int64_t first, int64_t end, epact_dense **transpose);
 /** Moves column `column` of `dense` (an object of its own, not yet shared) into a new rows x 1 object; `dense` keeps
  * the other columns. */
 EPACT_API int epact_dense_split(epact_dense *dense, int64_t column, epact_dense **split);

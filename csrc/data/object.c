@@ -184,25 +184,59 @@ int epact_edges_new(int64_t vertices, int64_t count, int weighted, epact_edges *
   return deliver(new, complete, edges);
 }
 
-int epact_sparse_transpose(const epact_sparse *sparse, epact_sparse **transpose)
+static int check_columns(int64_t cols, int64_t first, int64_t end)
+{
+  if (0 <= first && first <= end && end <= cols) return EPACT_OK;
+  return epact_fail(EPACT_E_MISUSE, "columns %lld .. %lld are no range in 0 .. %lld", (long long)first, (long long)end,
+                    (long long)cols);
+}
+
+int epact_sparse_column_entries(const epact_sparse *sparse, int64_t *entries)
+{
+  memset(entries, 0, (size_t)sparse->cols * sizeof *entries);
+  for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) {
+    const uint32_t column = sparse->index[k];
+    if (EPACT_UNLIKELY((int64_t)column >= sparse->cols))
+      return epact_fail(EPACT_E_MISUSE, "entry %lld has column %u of %lld", (long long)k, column,
+                        (long long)sparse->cols);
+    entries[column]++;
+  }
+  return EPACT_OK;
+}
+
+static int64_t entries_within(const epact_sparse *sparse, int64_t first, int64_t end)
+{
+  const uint32_t from = (uint32_t)first, width = (uint32_t)(end - first);
+  int64_t count = 0;
+  for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) count += sparse->index[k] - from < width;
+  return count;
+}
+
+int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t end, epact_sparse **transpose)
 {
   epact_sparse *new;
   int code = check_size("rows to transpose", sparse->rows, MOST_IDS);
-  if (!code) code = epact_sparse_new(sparse->cols, sparse->rows, sparse->count, &new);
+  if (!code) code = check_columns(sparse->cols, first, end);
+  if (!code) code = epact_sparse_new(end - first, sparse->rows, entries_within(sparse, first, end), &new);
   if (code) return code;
-  int64_t first = sparse->start[0], end = sparse->start[sparse->rows];
+  const uint32_t from = (uint32_t)first, width = (uint32_t)(end - first);
   int64_t *start = new->start;
-  for (int64_t k = first; k < end; k++) start[sparse->index[k] + 1]++;
-  for (int64_t column = 0; column < sparse->cols; column++) start[column + 1] += start[column];
+  for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) {
+    const uint32_t column = sparse->index[k] - from;
+    if (column < width) start[column + 1]++;
+  }
+  for (int64_t column = 0; column < end - first; column++) start[column + 1] += start[column];
   /* start[column] runs on to where the next column begins ... */
   for (int64_t row = 0; row < sparse->rows; row++)
     for (int64_t k = sparse->start[row]; k < sparse->start[row + 1]; k++) {
-      int64_t place = start[sparse->index[k]]++;
+      const uint32_t column = sparse->index[k] - from;
+      if (column >= width) continue;
+      const int64_t place = start[column]++;
       new->index[place] = (uint32_t)row;
       new->value[place] = sparse->value[k];
     }
   /* ... and so stands one place too early. */
-  memmove(start + 1, start, (size_t)sparse->cols * sizeof *start);
+  memmove(start + 1, start, (size_t)(end - first) * sizeof *start);
   start[0] = 0;
   *transpose = new;
   return EPACT_OK;
@@ -210,18 +244,20 @@ int epact_sparse_transpose(const epact_sparse *sparse, epact_sparse **transpose)
 
 #define TILE 32
 
-int epact_dense_transpose(const epact_dense *dense, epact_dense **transpose)
+int epact_dense_transpose(const epact_dense *dense, int64_t first, int64_t end, epact_dense **transpose)
 {
   epact_dense *new;
-  int64_t rows = dense->rows, cols = dense->cols;
-  int code = epact_dense_new(cols, rows, &new);
+  const int64_t rows = dense->rows, cols = dense->cols;
+  int code = check_columns(cols, first, end);
+  if (!code) code = epact_dense_new(end - first, rows, &new);
   if (code) return code;
   for (int64_t top = 0; top < rows; top += TILE)
-    for (int64_t left = 0; left < cols; left += TILE)
+    for (int64_t left = first; left < end; left += TILE)
       for (int64_t row = top; row < rows && row < top + TILE; row++)
-        for (int64_t column = left; column < cols && column < left + TILE; column++)
-          new->value[column * rows + row] = dense->value[row * cols + column]; // NOLINT: a failure's code is not 0
-  *transpose = new;                                                            // NOLINT
+        for (int64_t column = left; column < end && column < left + TILE; column++)
+          new->value[(column - first) * rows + row] =
+              dense->value[row * cols + column]; // NOLINT: a failure's code is not 0
+  *transpose = new;                              // NOLINT
   return EPACT_OK;
 }
 

@@ -18,7 +18,7 @@ static int read_libsvm(void)
   epact_dense *labels = NULL;
   int code = epact_libsvm_read("data.svm", NULL, &features, &labels);
   if (!code) EXPECT(features->rows == 3 && features->count == 4 && labels->value[1] < 0, "three rows");
-  if (!code) code = epact_sparse_transpose(features, &columns);
+  if (!code) code = epact_sparse_transpose(features, 0, features->cols, &columns);
   epact_release(columns);
   epact_release(features);
   epact_release(labels);
@@ -32,7 +32,7 @@ static int read_csv(void)
   epact_vocabulary *names = NULL;
   int code = epact_csv_read("data.csv.gz", NULL, &table, &names);
   if (!code) EXPECT(table->rows == 2 && table->cols == 3 && names->words == 3, "two rows of three");
-  if (!code) code = epact_dense_transpose(table, &transpose);
+  if (!code) code = epact_dense_transpose(table, 0, table->cols, &transpose);
   if (!code) code = epact_dense_split(table, 2, &last);
   epact_release(table);
   epact_release(names);

@@ -72,10 +72,14 @@ local function define(kind, definition)
   kinds[kind] = definition
 end
 
-local function new_transpose(self, kind, transpose)
+local function new_transpose(self, kind, transpose, first, last)
   if closed(self) then core.fail("%s:transpose: this data set was closed", kind) end
+  first, last = first or 0, last or self.cols
+  if type(first) ~= "number" or type(last) ~= "number" or first % 1 ~= 0 or last % 1 ~= 0 then
+    core.fail("%s:transpose: %s .. %s is no range of columns", kind, tostring(first), tostring(last))
+  end
   local out = ffi.new("epact_" .. kind .. " *[1]")
-  core.check(transpose(self, out), kind .. ":transpose")
+  core.check(transpose(self, first, last, out), kind .. ":transpose")
   return wrap(kind, out[0])
 end
 
@@ -111,8 +115,19 @@ function sparse:inc(table, row, i, scale)
   table:inc_sparse(row, n, index, value, scale)
 end
 
---- The transpose, as a data set of its own; its rows are the columns.
-function sparse:transpose() return new_transpose(self, "sparse", C.epact_sparse_transpose) end
+--- The transpose, as a data set of its own; its rows are the columns `first` to `last - 1` (by default all).
+function sparse:transpose(first, last)
+  return new_transpose(self, "sparse", C.epact_sparse_transpose, first, last)
+end
+
+--- How many entries each column has: an `int64_t` array.
+function sparse:column_entries()
+  if closed(self) then core.fail "sparse:column_entries: this data set was closed" end
+  local entries = core.own(C.epact_block_new(math.max(1, self.cols) * 8), nil, "sparse:column_entries")
+  entries = ffi.gc(ffi.cast("int64_t *", ffi.gc(entries, nil)), C.epact_release)
+  core.check(C.epact_sparse_column_entries(self, entries), "sparse:column_entries")
+  return entries
+end
 
 define("sparse", {
   methods = sparse,
@@ -152,7 +167,9 @@ function dense:dot(i, w)
 end
 
 --- The transpose, as a data set of its own.
-function dense:transpose() return new_transpose(self, "dense", C.epact_dense_transpose) end
+function dense:transpose(first, last)
+  return new_transpose(self, "dense", C.epact_dense_transpose, first, last)
+end
 
 define("dense", {
   methods = dense,

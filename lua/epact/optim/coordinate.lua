@@ -153,6 +153,7 @@ function methods:look()
     objective = objective, gap = math.max(gap, 0), correlation = largest, nonzeros = nonzeros,
     updates = self.run and self.run.updates or 0, phases = self.run and self.run.pulled or 0,
     parallel = self.parallel, damping = self.damping, seconds = core.C.epact_now() - self.started,
+    phase_seconds = self.phase_seconds,
   }
   return self.now
 end
@@ -220,7 +221,7 @@ local function begin(w, X, y, o)
   end
   design.new(where, X, false) -- checks X
   local self = setmetatable({
-    where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
+    where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0, phase_seconds = 0,
     started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p), best = linear.zeros(p),
     correlation = linear.zeros(p), curvature = linear.zeros(p),
   }, class)
@@ -260,8 +261,10 @@ end
 
 --- Some phases: about `every` updates.
 function methods:descend()
+  local begun = core.C.epact_now()
   self.left = math.min(self.o.every, self.o.max_updates - self.run.updates)
   self.run:run()
+  self.phase_seconds = self.phase_seconds + core.C.epact_now() - begun
 end
 
 local function check_data(X, y)
@@ -305,7 +308,7 @@ end
 -- `lambda`, `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum), `status`
 -- ("CONVERGED", "MAXITER", "DIVERGED": without guard, the best b is returned), `updates`, `phases`, `nonzeros`,
 -- `parallel` (how many stepped together at the end), `order` (its description), and `history`: a list of `{ updates,
--- phases, objective, gap, nonzeros, parallel, damping, seconds }`
+-- phases, objective, gap, nonzeros, parallel, damping, seconds, phase_seconds (without looks) }`
 function coordinate.fit(w, X, y, given)
   options.worker("coordinate.fit", w)
   local o = options.read("coordinate.fit", given, known)
