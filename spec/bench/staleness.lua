@@ -17,6 +17,7 @@ package.cpath = "./" .. (os.getenv "EPACT_BUILD" or "build") .. "/?.so;" .. pack
 
 local epact = require "epact"
 local core = require "epact.core"
+local curves = require "support.curves"
 
 local o = epact.command.read {
   about = "Objective against seconds for several bounds of staleness, with a straggler.",
@@ -198,48 +199,15 @@ local function print_group(group)
   end
 end
 
-local colours = { "#222222", "#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#ff7f0e", "#d62728", "#17becf" }
-
--- One panel a group: objective against seconds.
-local function draw(groups, path)
-  local file = assert(io.open(path, "w"))
-  local width, height, margin = 420, 300, 50
-  file:write(('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-size="11">\n'):format(2 * width,
-    math.ceil(#groups / 2) * height), '<rect width="100%" height="100%" fill="white"/>\n')
-  for g, group in ipairs(groups) do
-    local left, top = (g - 1) % 2 * width, math.floor((g - 1) / 2) * height
-    local low, high, seconds = math.huge, -math.huge, 0
-    for _, run in ipairs(group) do
-      for _, point in ipairs(run.curve) do
-        low, high, seconds = math.min(low, point[2]), math.max(high, point[2]), math.max(seconds, point[1])
-      end
-    end
-    local function x(value) return left + margin + value / seconds * (width - 2 * margin) end
-    local function y(value) return top + height - margin - (value - low) / (high - low) * (height - 2 * margin) end
-    local function write(x_at, y_at, format, ...)
-      file:write(('<text x="%.1f" y="%.1f">%s</text>\n'):format(x_at, y_at, format:format(...)))
-    end
-    file:write(('<path d="M%.1f %.1fV%.1fH%.1f" fill="none" stroke="#888"/>\n'):format(x(0), y(high), y(low),
-      x(seconds)))
-    write(left + margin, top + 25, "%s, %s straggler: objective against seconds", group[1].model, group[1].straggler)
-    write(x(0), y(low) + 14, "0")
-    write(x(seconds) - 12, y(low) + 14, "%.1f s", seconds)
-    write(left + 4, y(low), "%.4g", low)
-    write(left + 4, y(high) + 4, "%.4g", high)
-    for i, run in ipairs(group) do
-      local points = {}
-      for k, point in ipairs(run.curve) do points[k] = ("%.1f,%.1f"):format(x(point[1]), y(point[2])) end
-      file:write(('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.5"/>\n'):format(
-        table.concat(points, " "), colours[i]))
-      file:write(('<text x="%d" y="%d" fill="%s">%s</text>\n'):format(left + width - margin - 40, top + 40 + 13 * i,
-        colours[i], name_of(run)))
-    end
-  end
-  file:write "</svg>\n"
-  file:close()
+-- A group as a panel: objective against seconds.
+local function panel_of(group)
+  local drawn = {}
+  for i, run in ipairs(group) do drawn[i] = { name = name_of(run), points = run.curve } end
+  return { title = ("%s, %s straggler: objective against seconds"):format(group[1].model, group[1].straggler),
+    unit = "s", curves = drawn }
 end
 
-local begin, groups = core.C.epact_now(), {}
+local begin, panels = core.C.epact_now(), {}
 for model in o.models:gmatch "%a+" do
   for _, straggler in ipairs { "random", "fixed" } do
     local group = {}
@@ -251,8 +219,8 @@ for model in o.models:gmatch "%a+" do
       group[#group + 1] = run_all { model = model, staleness = 4, straggler = straggler, push = true, length = 1.25 }
     end
     print_group(group)
-    groups[#groups + 1] = group
+    panels[#panels + 1] = panel_of(group)
   end
 end
-if o.svg ~= "" then draw(groups, o.svg) end
+if o.svg ~= "" then curves.draw(o.svg, panels) end
 print(("\n%.0f s in all"):format(core.C.epact_now() - begin))

@@ -221,8 +221,8 @@ local function begin(w, X, y, o)
   end
   design.new(where, X, false) -- checks X
   local self = setmetatable({
-    where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0, phase_seconds = 0,
-    started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p), best = linear.zeros(p),
+    where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
+    phase_seconds = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p), best = linear.zeros(p),
     correlation = linear.zeros(p), curvature = linear.zeros(p),
   }, class)
   self.many = sums.new(w, o.name .. ".columns", { column = { 1, p, "f64" } })
