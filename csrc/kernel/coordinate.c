@@ -37,25 +37,37 @@ static void refresh(epact_coordinate *c, column x)
   }
 }
 
+static void refresh_all(epact_coordinate *c, double shift)
+{
+  double sum = 0;
+  for (int64_t i = 0; i < c->x.rows; i++) {
+    c->t[i] += shift;
+    sum += c->u[i] = loss_derivative(c->loss.kind, c->loss.width, c->t[i], c->y[i]);
+  }
+  c->u_sum = sum;
+}
+
 int epact_coordinate_move(epact_coordinate *c, const uint32_t *id, int64_t count, const double *change)
 {
   const bool squared = c->loss.kind == EPACT_SQUARED;
+  double shift = 0;
+  bool moved = false;
   for (int64_t k = 0; k < count; k++) {
     const int code = check_id(c, id[k]);
     if (code) return code;
   }
-  bool moved = false;
   for (int64_t k = 0; k < count; k++) {
-    const column x = column_of(&c->x, id[k]);
-    const double step = scale_of(&c->x, id[k]) * change[k];
+    const uint32_t j = id[k];
+    const double step = scale_of(&c->x, j) * change[k];
     if (step == 0) continue;
     moved = true;
-    column_axpy(step, x, squared ? c->u : c->t);
-    if (c->column_sum) c->u_sum += step * c->column_sum[id[k]];
+    column_axpy(step, column_of(&c->x, j), squared ? c->u : c->t);
+    if (c->x.mean) shift -= step * c->x.mean[j];
+    if (c->column_sum) c->u_sum += step * c->column_sum[j];
   }
   if (squared || !moved) return EPACT_OK;
-  if (!c->x.start) {
-    refresh(c, (column){ NULL, NULL, c->x.rows });
+  if (c->x.mean || !c->x.start) {
+    refresh_all(c, shift);
     return EPACT_OK;
   }
   for (int64_t k = 0; k < count; k++)

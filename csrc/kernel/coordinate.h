@@ -4,9 +4,10 @@
  *
  * A worker has its rows of all columns, their predictions t and derivatives u_i = phi'(t_i, y_i). For the columns of a
  * phase it gives its part of the gradients x_j'u (epact_coordinate_products); once the changes of b are known it moves
- * t along these columns (epact_coordinate_move). Columns are centred and scaled as the view says. With means, which must
- * be those over all workers, the loss must be the squared one: a constant added to all t, which the stored entries leave
- * out, then changes no gradient. */
+ * t along these columns (epact_coordinate_move). Columns are centred and scaled as the view says; its means must be
+ * those over all workers. Centred columns have gradients to which a constant added to all u makes no difference: for
+ * the squared loss, whose u moves as t does, a move visits the stored entries alone. For other losses it visits all
+ * rows. */
 #ifndef EPACT_KERNEL_COORDINATE_H
 #define EPACT_KERNEL_COORDINATE_H
 
@@ -18,14 +19,15 @@ typedef struct {
   epact_loss loss;          /* not the hinge loss */
   const double *y;          /* one for each row */
   double *t, *u;            /* one for each row */
-  const double *column_sum; /* of this worker's stored entries, with means; else NULL */
+  const double *column_sum; /* of this worker's stored entries; with means and the squared loss, else NULL */
   double u_sum;             /* of u; kept up to date with means */
 } epact_coordinate;
 
 /** product[k] = s_j (x_j'u - m_j 1'u), j = id[k], over this worker's rows. EPACT_E_MISUSE: an id that is no column. */
 EPACT_API int epact_coordinate_products(const epact_coordinate *c, const uint32_t *id, int64_t count, double *product);
 
-/** t += sum_k change[k] s_j x_j, j = id[k], and u with it. EPACT_E_MISUSE: an id that is no column. */
+/** t += sum_k change[k] s_j (x_j - m_j 1), j = id[k], and u with it; of the squared loss u alone, and without the
+ * means. EPACT_E_MISUSE: an id that is no column. */
 EPACT_API int epact_coordinate_move(epact_coordinate *c, const uint32_t *id, int64_t count, const double *change);
 
 /** t = offset + sum_j s_j b_j x_j for all columns, and u; returns the sum of phi. What rounding made of many moves is

@@ -73,8 +73,9 @@ function coordinate.new(x, loss, y)
   local rows = x.rows
   local self = setmetatable({ x = x, y = y, rows = rows, room = 0, d = linear.zeros(rows), t = linear.zeros(rows),
     u = linear.zeros(rows) }, class)
+  local squared = loss.kind == C.EPACT_SQUARED
   self.state = ffi.new("epact_coordinate", { x = x.view, loss = loss, y = y, t = self.t, u = self.u,
-    column_sum = x.column_sum })
+    column_sum = squared and x.column_sum or nil })
   reserve(self, 64)
   return self
 end

@@ -85,7 +85,10 @@ function methods:pull(vars, gradient)
     if moves[k] ^ 2 > 4 * self.null then self.wild = true end
   end
   if self.wild then return nil end
-  for k, j in ipairs(vars) do self.b[j] = self.b[j] + changes[k] end
+  for k, j in ipairs(vars) do
+    self.b[j] = self.b[j] + changes[k]
+    if self.shifts then self.intercept = self.intercept - changes[k] * self.scale[j] * self.x.mean[j] end
+  end
   self.rows:move(vars, changes)
   return moves
 end
@@ -203,7 +206,8 @@ end
 -- Rows [from, to) of X by column, with the means and scales of all rows.
 local function take_rows(self, X, from, to)
   local o = self.o
-  local centred = o.intercept and o.loss == "squared" -- see csrc/kernel/coordinate.h
+  -- a move along a centred column visits all rows, unless the loss is squared (csrc/kernel/coordinate.h)
+  local centred = o.intercept and (o.loss == "squared" or data.kind(X) == "dense")
   local copy = linear.zeros(X.cols)
   return columns.shared(self.where, X:slice(from, to):transpose(),
     { intercept = centred, standardise = o.standardise }, X.rows, function(array)
@@ -222,8 +226,9 @@ local function begin(w, X, y, o)
   design.new(where, X, false) -- checks X
   local self = setmetatable({
     where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
-    phase_seconds = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p), best = linear.zeros(p),
-    correlation = linear.zeros(p), curvature = linear.zeros(p),
+    phase_seconds = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p),
+    best = linear.zeros(p),
+    correlation = linear.zeros(p), curvature = linear.zeros(p), scale = linear.zeros(p),
   }, class)
   self.many = sums.new(w, o.name .. ".columns", { column = { 1, p, "f64" } })
   self.few = sums.new(w, o.name .. ".scalars", { scalars = { 1, 4, "f64" } })
@@ -232,6 +237,8 @@ local function begin(w, X, y, o)
   local bound = curvature_bound[o.loss] or 1 / o.width
   for j = 0, p - 1 do self.curvature[j] = bound * x.squared_norm[j] end
   self.x, self.rows = x, kernel.new(x, loss, labels + from)
+  self.shifts = x.centred and o.loss ~= "squared" -- t is that of centred columns, and the intercept that of stored ones
+  for j = 0, p - 1 do self.scale[j] = x.standardised and x.scale[j] or 1 end
   return self
 end
 
@@ -279,13 +286,10 @@ local function check_data(X, y)
 end
 
 local function result_of(self, status)
-  local coefficients, scale = data.new("dense", self.columns, 1), self.x.scale
-  local intercept = self.intercept
-  for j = 0, self.columns - 1 do
-    coefficients.value[j] = self.x.standardised and scale[j] * self.b[j] or self.b[j]
-  end
+  local coefficients = data.new("dense", self.columns, 1)
+  for j = 0, self.columns - 1 do coefficients.value[j] = self.scale[j] * self.b[j] end
   return {
-    coefficients = coefficients, intercept = intercept, lambda = self.l1, lambda_max = self.lambda_max,
+    coefficients = coefficients, intercept = self.intercept, lambda = self.l1, lambda_max = self.lambda_max,
     objective = self.now.objective, gap = self:penalised() and self.now.gap or nil, status = status,
     updates = self.run.updates, phases = self.run.pulled, nonzeros = self.now.nonzeros, parallel = self.parallel,
     order = tostring(self.order.description), history = self.history,

@@ -1,7 +1,8 @@
 --- Optimisation: losses, penalties and steps as objects, and the methods that put them together.
 -- @module epact.optim
 return {
-  exact = require "epact.optim.exact", lasso = require "epact.optim.lasso", lbfgs = require "epact.optim.lbfgs",
+  coordinate = require "epact.optim.coordinate", exact = require "epact.optim.exact",
+  lasso = require "epact.optim.lasso", lbfgs = require "epact.optim.lbfgs",
   loss = require "epact.optim.loss", min_cut = require "epact.optim.min_cut",
   penalty = require "epact.optim.penalty", sgd = require "epact.optim.sgd",
   sparsity = require "epact.optim.sparsity", step = require "epact.optim.step",
