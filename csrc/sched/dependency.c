@@ -5,14 +5,10 @@
  * columns have no row in common, and are never looked at. */
 #include "dependency.h"
 
-#include "pairs.h"
+#include "correlation.h"
 #include "seen.h"
 
-#include "../kernel/column.h"
-
 #include <math.h>
-
-enum { LONG = 512 }; /* entries from which on a product is worth to be remembered */
 
 typedef struct {
   double value;
@@ -20,9 +16,8 @@ typedef struct {
 } row_entry;
 
 typedef struct {
-  uint32_t id;
-  bool is_long, touched;
-  double factor, mean; /* the correlation of j and k is factor_j factor_k (x_j'x_k - n mean_j mean_k) */
+  correlated is;
+  bool touched;
   double product;
 } slot;
 
@@ -33,11 +28,8 @@ typedef struct {
 } id_list;
 
 struct epact_dependency {
-  epact_columns x, stored; /* stored: neither centred nor scaled */
-  const double *squared_norm;
+  correlation of;
   double rho;
-  bool normalise;
-  pairs_cache pairs;
   seen_set seen;
   id_list waiting, put_off, flight; /* put_off: those of this batch */
   int64_t wanted, left, missed;     /* missed: of put_off, those that were waiting before */
@@ -55,7 +47,7 @@ struct epact_dependency {
 static void destroy(void *object)
 {
   epact_dependency *d = object;
-  pairs_free(&d->pairs);
+  pairs_free(&d->of.pairs);
   free(d->seen.place);
   free(d->waiting.id);
   free(d->put_off.id);
@@ -73,13 +65,11 @@ int epact_dependency_new(const epact_columns *x, const double *squared_norm, dou
     return epact_fail(EPACT_E_MISUSE, "rho must be positive, the cache not negative, and columns below 2^32");
   epact_dependency *d = epact_object_new(sizeof *d, destroy);
   if (!d) return EPACT_E_NOMEM;
-  d->x = d->stored = *x;
-  d->stored.mean = d->stored.inverse_scale = NULL;
-  d->squared_norm = squared_norm;
   d->rho = rho;
-  d->normalise = normalise;
+  d->of = (correlation){ .x = *x, .stored = *x, .squared_norm = squared_norm, .normalise = normalise };
+  d->of.stored.mean = d->of.stored.inverse_scale = NULL;
   if (x->start) d->head = epact_calloc((size_t)x->rows, sizeof *d->head);
-  if ((x->start && !d->head) || pairs_init(&d->pairs, (size_t)cache_bytes)) {
+  if ((x->start && !d->head) || pairs_init(&d->of.pairs, (size_t)cache_bytes)) {
     epact_release(d);
     return EPACT_E_NOMEM;
   }
@@ -92,8 +82,8 @@ int epact_dependency_new(const epact_columns *x, const double *squared_norm, dou
 static int check_ids(const epact_dependency *d, int64_t count, const uint32_t *id)
 {
   for (int64_t i = 0; i < count; i++)
-    if (id[i] >= d->x.columns)
-      return epact_fail(EPACT_E_RANGE, "variable %u is not below %lld", id[i], (long long)d->x.columns);
+    if (id[i] >= d->of.x.columns)
+      return epact_fail(EPACT_E_RANGE, "variable %u is not below %lld", id[i], (long long)d->of.x.columns);
   return EPACT_OK;
 }
 
@@ -119,75 +109,13 @@ static int list_set(id_list *list, int64_t count, const uint32_t *id)
   return EPACT_OK;
 }
 
-/* ---- products ---- */
-
-/* Where `row` is, or would be, among the entries from `first` on: steps that double, then halves. */
-static int64_t find_row(column c, int64_t first, uint32_t row)
-{
-  int64_t low = first, step = 1;
-  while (low + step < c.count && c.index[low + step] < row) {
-    low += step;
-    step *= 2;
-  }
-  int64_t high = low + step < c.count ? low + step : c.count;
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (c.index[middle] < row)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-/* Of a short and a much longer column. */
-static double product_by_search(column few, column many)
-{
-  double sum = 0;
-  int64_t at = 0;
-  for (int64_t e = 0; e < few.count && at < many.count; e++) {
-    at = find_row(many, at, few.index[e]);
-    if (at < many.count && many.index[at] == few.index[e]) sum += few.value[e] * many.value[at];
-  }
-  return sum;
-}
-
-static double size_of(const epact_dependency *d, const slot *a, const slot *b)
-{
-  const column one = column_of(&d->x, a->id), other = column_of(&d->x, b->id);
-  double product;
-  if (one.index && one.count > 16 * other.count)
-    product = product_by_search(other, one);
-  else if (one.index && other.count > 16 * one.count)
-    product = product_by_search(one, other);
-  else
-    product = epact_columns_product(&d->stored, a->id, b->id);
-  return fabs(a->factor * b->factor * (product - (double)d->x.rows * a->mean * b->mean));
-}
-
-static double remembered_size(epact_dependency *d, const slot *a, const slot *b)
-{
-  double size = pairs_find(&d->pairs, a->id, b->id);
-  if (size >= 0) return size;
-  size = size_of(d, a, b);
-  pairs_keep(&d->pairs, a->id, b->id, size);
-  return size;
-}
-
-static slot slot_of(const epact_dependency *d, uint32_t id)
-{
-  const double norm2 = d->squared_norm[id], scale = scale_of(&d->x, id);
-  const double factor = !d->normalise ? scale : norm2 > 0 ? scale / sqrt(norm2) : 0;
-  const column c = column_of(&d->x, id);
-  return (
-      slot){ .id = id, .is_long = !c.index || c.count > LONG, .factor = factor, .mean = d->x.mean ? d->x.mean[id] : 0 };
-}
+/* ---- who meets whom ---- */
 
 /* Whether a short candidate is too close to a short slot. */
-static bool meets_short(epact_dependency *d, const slot *candidate)
+static bool meets_short(epact_dependency *d, const correlated *candidate)
 {
-  const column c = column_of(&d->x, candidate->id);
-  const double n = (double)d->x.rows;
+  const column c = candidate->entries;
+  const double n = (double)d->of.x.rows;
   int64_t count = 0;
   bool meets = false;
   for (int64_t e = 0; e < c.count; e++) {
@@ -201,7 +129,7 @@ static bool meets_short(epact_dependency *d, const slot *candidate)
   }
   for (int64_t i = 0; i < count; i++) {
     slot *s = d->slot + d->touched[i];
-    meets |= fabs(candidate->factor * s->factor * (s->product - n * candidate->mean * s->mean)) >= d->rho;
+    meets |= fabs(candidate->factor * s->is.factor * (s->product - n * candidate->mean * s->is.mean)) >= d->rho;
     s->product = 0;
     s->touched = false;
   }
@@ -209,31 +137,39 @@ static bool meets_short(epact_dependency *d, const slot *candidate)
   const double mean = n * fabs(candidate->factor * candidate->mean);
   if (meets || !(mean * d->largest_mean >= d->rho)) return meets;
   for (int64_t i = 0; i < d->slots && !meets; i++) {
-    const slot *s = d->slot + i;
-    meets = !s->is_long && remembered_size(d, candidate, s) >= d->rho;
+    const correlated *s = &d->slot[i].is;
+    meets = !s->is_long && correlation_size(&d->of, candidate, s) >= d->rho;
   }
   return meets;
 }
 
-static bool meets_any(epact_dependency *d, const slot *candidate)
+static bool meets_any(epact_dependency *d, const correlated *candidate)
 {
   if (candidate->factor == 0) return false;
   if (!candidate->is_long && meets_short(d, candidate)) return true;
   if (!candidate->is_long && d->longs == 0) return false;
   for (int64_t i = d->slots - 1; i >= 0; i--) {
-    const slot *s = d->slot + i;
-    if ((candidate->is_long || s->is_long) && s->factor != 0 && remembered_size(d, candidate, s) >= d->rho) return true;
+    const correlated *s = &d->slot[i].is;
+    if (!candidate->is_long && !s->is_long) continue;
+    if (s->factor != 0 && correlation_size(&d->of, candidate, s) >= d->rho) return true;
   }
   return false;
 }
 
 /* ---- slots ---- */
 
+/* What hangs in the rows' lists. */
+static column listed(const correlated *c)
+{
+  column entries = c->entries;
+  if (c->is_long || !entries.index) entries.count = 0;
+  return entries;
+}
+
 static void clear_slots(epact_dependency *d)
 {
   for (int64_t i = 0; i < d->slots; i++) {
-    if (d->slot[i].is_long) continue;
-    const column c = column_of(&d->x, d->slot[i].id);
+    const column c = listed(&d->slot[i].is);
     for (int64_t e = 0; e < c.count; e++) d->head[c.index[e]] = 0;
   }
   d->slots = d->longs = 0;
@@ -251,23 +187,23 @@ static int reserve_slots(epact_dependency *d, size_t count)
   return EPACT_OK;
 }
 
-static int add_slot(epact_dependency *d, slot added)
+static int add_slot(epact_dependency *d, const correlated *added)
 {
-  const column c = column_of(&d->x, added.id);
-  const double mean = fabs(added.factor * added.mean);
-  if (!added.is_long && d->entries + (size_t)c.count > d->entry_room) {
+  const column c = listed(added);
+  const double mean = fabs(added->factor * added->mean);
+  if (d->entries + (size_t)c.count > d->entry_room) {
     const size_t room = 2 * (d->entries + (size_t)c.count);
     if (room > UINT32_MAX) return epact_fail(EPACT_E_LIMIT, "a batch and all in flight have at most 2^31 entries");
     if (epact_grow(&d->entry, room, sizeof *d->entry)) return EPACT_E_NOMEM;
     d->entry_room = room;
   }
-  for (int64_t e = 0; !added.is_long && e < c.count; e++) {
+  for (int64_t e = 0; e < c.count; e++) {
     d->entry[d->entries++] = (row_entry){ c.value[e], (uint32_t)d->slots, d->head[c.index[e]] };
     d->head[c.index[e]] = (uint32_t)d->entries;
   }
   if (mean > d->largest_mean) d->largest_mean = mean;
-  d->longs += added.is_long;
-  d->slot[d->slots++] = added;
+  d->longs += added->is_long;
+  d->slot[d->slots++] = (slot){ .is = *added };
   return EPACT_OK;
 }
 
@@ -285,27 +221,27 @@ static int consider(epact_dependency *d, uint32_t id, uint32_t *batch)
     d->repeated++;
     return EPACT_OK;
   }
-  const slot candidate = slot_of(d, id);
+  const correlated candidate = correlated_column(&d->of, id);
   if (meets_any(d, &candidate)) {
     list_push(&d->put_off, id);
     return EPACT_OK;
   }
   batch[batch_count(d)] = id;
-  return add_slot(d, candidate);
+  return add_slot(d, &candidate);
 }
 
 /* Asks memory for the columns of what is considered soon: they lie anywhere, and to wait for one after the other takes
  * longer than all else. */
 static void prefetch(const epact_dependency *d, int64_t count, const uint32_t *candidate)
 {
-  const epact_columns *x = &d->x;
+  const epact_columns *x = &d->of.x;
   if (!x->start || count < 5) return;
   const uint32_t soon = candidate[count < 9 ? count - 1 : 8], next = candidate[4];
   __builtin_prefetch(x->start + soon);
-  __builtin_prefetch(d->squared_norm + soon);
+  __builtin_prefetch(d->of.squared_norm + soon);
   if (x->mean) __builtin_prefetch(x->mean + soon);
   if (x->inverse_scale) __builtin_prefetch(x->inverse_scale + soon);
-  const int64_t first = x->start[next], end = x->start[next + 1] - first < LONG ? x->start[next + 1] : first;
+  const int64_t first = x->start[next], end = x->start[next + 1] - first < LONG_COLUMN ? x->start[next + 1] : first;
   for (int64_t e = first; e < end; e += 16) __builtin_prefetch(x->index + e);
   for (int64_t e = first; e < end; e += 8) __builtin_prefetch(x->value + e);
 }
@@ -334,7 +270,8 @@ int64_t epact_dependency_begin(epact_dependency *d, int64_t wanted, int64_t most
   d->left = most;
   for (int64_t i = 0; i < flight; i++) {
     seen_add(&d->seen, d->flight.id[i]);
-    const int code = add_slot(d, slot_of(d, d->flight.id[i]));
+    const correlated flying = correlated_column(&d->of, d->flight.id[i]);
+    const int code = add_slot(d, &flying);
     if (code) return code;
   }
   const int64_t i = consider_all(d, waiting, d->waiting.id, batch);
@@ -412,10 +349,10 @@ void epact_dependency_count(const epact_dependency *d, epact_dependency_counts *
     .scheduled = d->scheduled,
     .dropped = d->dropped,
     .repeated = d->repeated,
-    .hits = d->pairs.hits,
-    .misses = d->pairs.misses,
-    .pairs = d->pairs.kept,
-    .evicted = d->pairs.evicted,
-    .bytes = (int64_t)(d->pairs.lines * sizeof(pairs_line)),
+    .hits = d->of.pairs.hits,
+    .misses = d->of.pairs.misses,
+    .pairs = d->of.pairs.kept,
+    .evicted = d->of.pairs.evicted,
+    .bytes = (int64_t)(d->of.pairs.lines * sizeof(pairs_line)),
   };
 }
