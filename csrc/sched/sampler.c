@@ -6,6 +6,7 @@
  * sums gave twice is taken out of them until the batch is complete. */
 #include "sampler.h"
 
+#include "order.h"
 #include "seen.h"
 #include "sums.h"
 
@@ -121,33 +122,10 @@ static void put_back(epact_sampler *s, int64_t count)
   if (count) sums_refresh(&s->sums, count, s->out, s->scratch);
 }
 
-/* Sorts by weight, the largest first, equal ones as they are: a merge sort from below. */
 static void order(epact_sampler *s, int64_t count, uint32_t *drawn)
 {
-  const double *weight = s->sums.level[0];
-  uint32_t *from = drawn, *to = s->ordered;
-  for (int64_t i = 0; i < count; i++) s->at[i] = weight[drawn[i]];
-  double *key = s->at, *key_to = s->kept;
-  for (int64_t width = 1; width < count; width *= 2) {
-    for (int64_t first = 0; first < count; first += 2 * width) {
-      const int64_t middle = first + width < count ? first + width : count;
-      const int64_t end = first + 2 * width < count ? first + 2 * width : count;
-      int64_t a = first, b = middle;
-      for (int64_t i = first; i < end; i++) {
-        const bool left = b >= end || (a < middle && key[a] >= key[b]);
-        const int64_t taken = left ? a++ : b++;
-        to[i] = from[taken];
-        key_to[i] = key[taken];
-      }
-    }
-    uint32_t *swapped = from;
-    double *swapped_key = key;
-    from = to;
-    to = swapped;
-    key = key_to;
-    key_to = swapped_key;
-  }
-  if (from != drawn) memcpy(drawn, from, (size_t)count * sizeof *drawn);
+  for (int64_t i = 0; i < count; i++) s->at[i] = s->sums.level[0][drawn[i]];
+  order_by_key(count, drawn, s->at, s->ordered, s->kept);
 }
 
 int64_t epact_sampler_draw(epact_sampler *s, epact_rng *rng, int64_t count, uint32_t *drawn)

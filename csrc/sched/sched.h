@@ -4,4 +4,5 @@
 #define EPACT_SCHED_H
 #include "sampler.h"
 #include "dependency.h"
+#include "balance.h"
 #endif

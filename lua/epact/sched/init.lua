@@ -17,5 +17,7 @@ return {
   priority = require "epact.sched.priority",
   static = require "epact.sched.static",
   rotation = require "epact.sched.rotation",
+  blocks = require "epact.sched.blocks",
   dependency = require "epact.sched.dependency",
+  balance = require "epact.sched.balance",
 }
