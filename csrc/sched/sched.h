@@ -5,4 +5,6 @@
 #include "sampler.h"
 #include "dependency.h"
 #include "balance.h"
+#include "spectrum.h"
+#include "cluster.h"
 #endif

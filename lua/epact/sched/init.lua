@@ -11,6 +11,8 @@
 --   local vars = policy:next(64)        -- move most, disturb each other least
 --   policy:feed(vars, update(vars))
 -- end
+local estimates = require "epact.sched.estimates"
+
 return {
   cyclic = require "epact.sched.cyclic",
   random = require "epact.sched.random",
@@ -20,4 +22,7 @@ return {
   blocks = require "epact.sched.blocks",
   dependency = require "epact.sched.dependency",
   balance = require "epact.sched.balance",
+  parallelism = estimates.parallelism,
+  cluster = estimates.cluster,
+  block_radius = estimates.block_radius,
 }
