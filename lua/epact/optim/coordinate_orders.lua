@@ -28,16 +28,25 @@ end
 --- P* = p / (2 rho) of Bradley et al.: the progress that is guaranteed for a phase is largest there.
 function makers.shotgun(fit, X)
   local policy = sched.random { variables = fit.columns, seed = fit.w.seed }
-  return { policy = policy, parallel = fit.o.parallel or sched.parallelism(whole_columns(fit, X)) }
+  return { policy = policy, parallel = fit.o.parallel or sched.parallelism(whole_columns(fit, X)).workers }
 end
 
---- The members of some random blocks of correlated columns; `block` says of which each column is.
+--- The members of some random blocks of correlated columns; `block` says of which block each column is.
 function makers.greedy(fit, X)
   local count = math.min(fit.o.blocks, fit.columns)
-  local block = sched.cluster(whole_columns(fit, X), { blocks = count, seed = fit.w.seed })
-  local blocks = sched.blocks { block = block, variables = fit.columns, seed = fit.w.seed }
-  local policy = { next = function(_, k) return blocks:next_members(k) end, description = blocks }
-  return { policy = policy, parallel = count, block = block, most = fit.columns }
+  local clusters = sched.cluster(whole_columns(fit, X), { blocks = count })
+  local blocks = sched.blocks { block = clusters, seed = fit.w.seed }
+  local policy = {
+    next = function(_, k)
+      local vars = {}
+      for _, b in ipairs(blocks:next(math.min(k, count))) do
+        local member, members = blocks:members(b)
+        for i = 0, members - 1 do vars[#vars + 1] = member[i] end
+      end
+      return vars
+    end,
+  }
+  return { policy = policy, parallel = count, block = clusters.block, most = fit.columns }
 end
 
 function makers.dynamic(fit, X)
