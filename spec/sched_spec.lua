@@ -210,6 +210,12 @@ describe("priority", function()
     assert.equal(100, #policy:next(200))
   end)
 
+  it("takes nine bytes for a variable", function()
+    assert.equal(64, sched.priority({ variables = 1 }):bytes())
+    assert.equal(8 * (1000 + 128 + 16 + 8), sched.priority({ variables = 1000 }):bytes()) -- a number for eight below
+    assert.is_true(sched.priority({ variables = 1e6 }):bytes() < 9.2e6)
+  end)
+
   it("goes on where its state was kept", function()
     local delta = {}
     for j = 1, 300 do delta[j] = math.sin(j) end

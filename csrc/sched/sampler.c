@@ -196,7 +196,12 @@ int epact_sampler_feed(epact_sampler *s, int64_t count, const uint32_t *variable
 
 epact_sampler_status epact_sampler_look(const epact_sampler *s)
 {
-  return (epact_sampler_status){ s->fresh, s->largest, s->weighted ? s->sums.total : 0, s->weighted ? eta_now(s) : 0 };
+  epact_sampler_status status = { .fresh = s->fresh, .largest = s->largest };
+  if (!s->weighted) return status;
+  status.total = s->sums.total;
+  status.eta = eta_now(s);
+  status.bytes = (int64_t)(s->sums.numbers * sizeof(double));
+  return status;
 }
 
 const double *epact_sampler_weights(const epact_sampler *s)

@@ -30,6 +30,7 @@ typedef struct {
   double largest; /* |delta|^power told so far; from the end of the first sweep on, until then */
   double total;   /* sum of |delta|^power, with 1e200 for a fresh one */
   double eta;     /* as the next draw has it */
+  int64_t bytes;  /* of the weights and their sums */
 } epact_sampler_status;
 EPACT_API epact_sampler_status epact_sampler_look(const epact_sampler *sampler);
 

@@ -13,16 +13,16 @@ static double line_sum(const double *line)
 
 int sums_init(sums_tree *tree, int64_t count, double weight)
 {
-  size_t start[SUMS_LEVELS] = { 0 }, numbers = 0;
+  size_t start[SUMS_LEVELS] = { 0 };
   *tree = (sums_tree){ 0 };
   for (int64_t size = count;; size = lines_of(size)) {
-    start[tree->levels++] = numbers;
-    numbers += (size_t)lines_of(size) * SUMS_WIDTH;
+    start[tree->levels++] = tree->numbers;
+    tree->numbers += (size_t)lines_of(size) * SUMS_WIDTH;
     if (size <= SUMS_WIDTH) break;
   }
-  tree->memory = epact_object_raw(numbers * sizeof(double));
+  tree->memory = epact_object_raw(tree->numbers * sizeof(double));
   if (!tree->memory) return EPACT_E_NOMEM;
-  for (size_t i = 0; i < numbers; i++) tree->memory[i] = i < (size_t)count ? weight : 0;
+  for (size_t i = 0; i < tree->numbers; i++) tree->memory[i] = i < (size_t)count ? weight : 0;
   for (int i = 0; i < tree->levels; i++) tree->level[i] = tree->memory + start[i];
   sums_build(tree, count);
   return EPACT_OK;

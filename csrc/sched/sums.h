@@ -16,6 +16,7 @@ typedef struct {
   int levels;
   double *level[SUMS_LEVELS]; /* level[0]: the weights; level[levels - 1]: one line */
   double *memory;             /* a shared object */
+  size_t numbers;             /* in it */
   double total;
 } sums_tree;
 

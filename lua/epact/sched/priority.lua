@@ -64,6 +64,9 @@ function methods:total() return C.epact_sampler_look(self.sampler).total end
 --- How many variables nothing was told of yet.
 function methods:fresh() return tonumber(C.epact_sampler_look(self.sampler).fresh) end
 
+--- Bytes of the weights and their sums.
+function methods:bytes() return tonumber(C.epact_sampler_look(self.sampler).bytes) end
+
 --- What the draws depend on: a plain table, for `restore`; 8 bytes for a variable.
 function methods:state()
   local bytes = self.variables * ffi.sizeof "double"
@@ -94,7 +97,7 @@ end
 -- @function epact.sched.priority
 -- @tparam table given `variables`; `power` (1; 2 follows the decrease of a quadratic objective), `eta` (a number;
 -- see above), `seed` (0) and `stream` (0), of the draws
--- @treturn table with `next`, `fill`, `feed`, `weight`, `floor`, `total`, `fresh`, `state`, `restore`
+-- @treturn table with `next`, `fill`, `feed`, `weight`, `floor`, `total`, `fresh`, `bytes`, `state`, `restore`
 return function(given)
   local o = options.read("sched.priority", given, {
     variables = { "count", required = true }, power = { "positive", 1 }, eta = { "non_negative" },
