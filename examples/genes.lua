@@ -1,5 +1,5 @@
--- Which genes tell leukaemia of B cells from that of T cells: a sparse model of many correlated columns and few rows, by
--- scheduled coordinate descent. `luajit examples/genes.lua --help` lists the options.
+-- Which genes tell leukaemia of B cells from that of T cells: a sparse model of many correlated columns and few rows,
+-- by scheduled coordinate descent. `luajit examples/genes.lua --help` lists the options.
 
 local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -52,7 +52,8 @@ epact.command.main(function()
   local X, y, names = epact.data.csv(o.data, { label = 0 })
   local train, train_y = take(X, y, function(i) return i % o.test ~= 0 end)
   local test, test_y = take(X, y, function(i) return i % o.test == 0 end)
-  print(("%d patients to learn from, %d to test, %d genes; %d workers"):format(train.rows, test.rows, X.cols, o.workers))
+  print(("%d patients to learn from, %d to test, %d genes; %d workers"):format(train.rows, test.rows, X.cols,
+    o.workers))
 
   local found
   print(("\n%-9s %9s %8s %8s  %-11s %s"):format("order", "updates", "phases", "seconds", "", "log10 of the gap"))

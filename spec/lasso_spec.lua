@@ -2,85 +2,16 @@
 local epact = require "epact"
 local data = require "epact.data"
 local lasso = require "epact.optim.lasso"
+local fixtures = require "support.lasso"
 local process = require "support.process"
 
-local directory = debug.getinfo(1, "S").source:match "^@(.*)lasso_spec.lua$" .. "fixtures/lasso/"
-
---- A dense or sparse data set of a Lua list of rows (which may lack zeros at their end).
-local function matrix(rows, cols, kind)
-  local n, count = #rows, 0
-  if kind == "dense" then
-    local X = data.new("dense", n, cols)
-    for i = 1, n do
-      for j = 1, cols do X[(i - 1) * cols + j - 1] = rows[i][j] or 0 end
-    end
-    return X
-  end
-  for i = 1, n do
-    for j = 1, cols do count = count + ((rows[i][j] or 0) ~= 0 and 1 or 0) end
-  end
-  local X, at = data.new("sparse", n, cols, count), 0
-  for i = 1, n do
-    for j = 1, cols do
-      if (rows[i][j] or 0) ~= 0 then X.index[at], X.value[at], at = j - 1, rows[i][j], at + 1 end
-    end
-    X.start[i] = at
-  end
-  return X
-end
-
-local function vector(list)
-  local y = data.new("dense", #list, 1)
-  for i = 1, #list do y[i - 1] = list[i] end
-  return y
-end
-
-local function read_data(name)
-  local rows, y, cols = {}, {}, 0
-  for line in io.lines(directory .. name) do
-    local label, rest = line:match "^(%S+)(.*)$"
-    local row = {}
-    if name:match "svm$" then
-      for column, value in rest:gmatch "(%d+):(%S+)" do
-        row[column + 1], cols = tonumber(value), math.max(cols, column + 1)
-      end
-    else
-      for value in rest:gmatch "%S+" do row[#row + 1] = tonumber(value) end
-      cols = #row
-    end
-    rows[#rows + 1], y[#y + 1] = row, tonumber(label)
-  end
-  return rows, cols, vector(y)
-end
-
-local function read_answers(name)
-  local cases = {}
-  for line in io.lines(directory .. name) do
-    local set, l1, l2, intercept, standardise, b0, rest = line:match "^(%S+%.%a+) (%S+) (%S+) (%d) (%d) (%S+)(.*)$"
-    if set then
-      local case = { set = set, l1 = tonumber(l1), l2 = tonumber(l2), intercept = intercept == "1",
-        standardise = standardise == "1", b0 = tonumber(b0), b = {}, name = line:match "^%S+ %S+ %S+ %d %d" }
-      for j, value in rest:gmatch "(%d+):(%S+)" do case.b[tonumber(j)] = tonumber(value) end
-      cases[#cases + 1] = case
-    end
-  end
-  return cases
-end
+local matrix, vector, read_data, read_answers = fixtures.matrix, fixtures.vector, fixtures.data, fixtures.answers
 
 local function fit(X, y, run, given)
   return (epact.run(run, function(w) return lasso.fit(w, X, y, given) end))
 end
 
---- Compares with the other program's coefficients, in units of the largest.
-local function compare(case, model, tolerance)
-  local largest, worst = 1e-300, 0
-  for j, b in pairs(model.coefficients) do
-    local expected = case.b[j] or 0
-    largest, worst = math.max(largest, math.abs(expected)), math.max(worst, math.abs(expected - b))
-  end
-  assert.is_true(worst <= tolerance * largest, ("%s: off by %g of %g"):format(case.name, worst, largest))
-  assert.is_true(math.abs(case.b0 - model.intercept) <= 2 * tolerance * math.max(1, math.abs(case.b0)), case.name)
-end
+local compare = fixtures.compare
 
 local arrangements = {
   { workers = 1, staleness = 0 }, { workers = 2, staleness = 0 }, { workers = 4, staleness = 0 },

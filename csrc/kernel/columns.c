@@ -28,8 +28,7 @@ static int check_column(const epact_columns *x, int64_t j)
                         (long long)x->rows);
     if (c.index && e > 0 && c.index[e] <= c.index[e - 1])
       return epact_fail(EPACT_E_MISUSE, "column %lld: row %lld follows row %u", (long long)j, row, c.index[e - 1]);
-    if (!isfinite(c.value[e]))
-      return epact_fail(EPACT_E_MISUSE, "column %lld, row %lld: the value is not finite", (long long)j, row);
+    if (!isfinite(c.value[e])) return epact_fail(EPACT_E_MISUSE, "X[%lld][%lld] is %g", row, (long long)j, c.value[e]);
   }
   return EPACT_OK;
 }
@@ -50,13 +49,29 @@ int epact_columns_check(const epact_columns *x)
   return EPACT_OK;
 }
 
-/* ||x_j - m 1||^2 from the deviations themselves: ||x_j||^2 - n m^2 would cancel. */
-static double deviation2(const epact_columns *x, int64_t j, double mean)
+/* ||x_j - m 1||^2 in units of *unit^2, from the deviations themselves: ||x_j||^2 - n m^2 would cancel. */
+static double sum_deviations(const epact_columns *x, int64_t j, double mean, double unit)
 {
   const column c = column_of(x, j);
+  const double constant = mean / unit;
   double sum = 0;
-  for (int64_t e = 0; e < c.count; e++) sum += (c.value[e] - mean) * (c.value[e] - mean);
-  return sum + (double)(x->rows - c.count) * mean * mean;
+  for (int64_t e = 0; e < c.count; e++) {
+    const double deviation = (c.value[e] - mean) / unit;
+    sum += deviation * deviation;
+  }
+  return sum + (double)(x->rows - c.count) * constant * constant;
+}
+
+/* The unit is 1 unless squares would leave double precision. */
+static double deviation2(const epact_columns *x, int64_t j, double mean, double *unit)
+{
+  const double plain = sum_deviations(x, j, mean, *unit = 1);
+  if (plain > 1e-250 && plain < 1e250) return plain;
+  const column c = column_of(x, j);
+  double largest = c.count < x->rows ? fabs(mean) : 0;
+  for (int64_t e = 0; e < c.count; e++) largest = fmax(largest, fabs(c.value[e] - mean));
+  if (!(largest > 0)) return plain;
+  return sum_deviations(x, j, mean, *unit = largest);
 }
 
 /* Exactly: a deviation computed from a rounded mean is never quite 0. */
@@ -75,15 +90,19 @@ void epact_columns_moments(const epact_columns *x, double *mean, double *inverse
     const column c = column_of(x, j);
     const double m = sum_of(c.count, c.value) / n;
     if (mean) mean[j] = m;
-    if (inverse_deviation) inverse_deviation[j] = is_constant(c, x->rows) ? 0 : sqrt(n / deviation2(x, j, m));
+    if (!inverse_deviation) continue;
+    double unit = 1;
+    const double norm2 = deviation2(x, j, m, &unit);
+    inverse_deviation[j] = is_constant(c, x->rows) ? 0 : sqrt(n / norm2) / unit;
   }
 }
 
 void epact_columns_squared_norm(const epact_columns *x, double *squared_norm)
 {
   for (int64_t j = 0; j < x->columns; j++) {
-    const double s = scale_of(x, j);
-    squared_norm[j] = s * s * deviation2(x, j, x->mean ? x->mean[j] : 0);
+    double unit = 1;
+    const double norm2 = deviation2(x, j, x->mean ? x->mean[j] : 0, &unit), s = scale_of(x, j) * unit;
+    squared_norm[j] = s * s * norm2;
   }
 }
 

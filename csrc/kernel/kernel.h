@@ -12,6 +12,7 @@
 #include "columns.h"
 #include "coordinate.h"
 #include "lasso.h"
+#include "lasso_set.h"
 #include "mf.h"
 #include "adaptive.h"
 #include "graph_cut.h"

@@ -2,53 +2,13 @@
 #include "newton.h"
 
 #include "../base/internal.h"
+#include "cholesky.h"
 #include "threshold.h"
 
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The lower triangle of h becomes its factor L, H = L L'. A pivot that is nothing but rounding is put so high
- * that its row takes no part: what remains is a solution for the independent columns. */
-enum { PANEL = 64 };
-#define NO_PIVOT 1e100
-
-static void factor_panel(int64_t p, int64_t size, double *h, const double *diagonal)
-{
-  for (int64_t j = 0; j < size; j++) {
-    double *row = h + j * p;
-    for (int64_t k = 0; k < j; k++) {
-      const double *other = h + k * p;
-      double sum = row[k];
-      for (int64_t l = 0; l < k; l++) sum -= row[l] * other[l];
-      row[k] = sum / other[k];
-    }
-    double pivot = row[j];
-    for (int64_t l = 0; l < j; l++) pivot -= row[l] * row[l];
-    row[j] = pivot > 1e-12 * diagonal[j] ? sqrt(pivot) : NO_PIVOT;
-  }
-}
-
-static void factor(int64_t p, double *h, const double *diagonal)
-{
-  for (int64_t j = 0; j < p; j += PANEL) {
-    const int64_t size = p - j < PANEL ? p - j : PANEL, rest = p - j - size;
-    double *block = h + j * p + j, *below = block + size * p;
-    factor_panel(p, size, block, diagonal + j);
-    if (!rest) break;
-    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rest, (int)size, 1, block, (int)p,
-                below, (int)p);
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)rest, (int)size, -1, below, (int)p, 1, below + size,
-                (int)p);
-  }
-}
-
-static void solve(int64_t p, const double *l, double *right)
-{
-  cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
-  cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
-}
 
 /* The model while coordinate descent minimises it. */
 typedef struct {
@@ -105,8 +65,8 @@ static void aim_on_support(model *m, int64_t count)
     m->direction[a] = -m->slope[j] - threshold_of(m, j) * sign;
     m->pivot[a] = diagonal;
   }
-  factor(count, m->part, m->pivot);
-  solve(count, m->part, m->direction);
+  cholesky_factor(count, m->part, m->pivot);
+  cholesky_solve(count, m->part, m->direction);
 }
 
 /* By how much the model falls by direction, where coefficients that would change their sign become 0 instead; that
@@ -220,8 +180,8 @@ int64_t epact_newton_step(int64_t p, int64_t penalised, double *h, const double 
       diagonal[j] = h[j * p + j];
       step[j] = -gradient[j];
     }
-    factor(p, h, diagonal);
-    solve(p, h, step);
+    cholesky_factor(p, h, diagonal);
+    cholesky_solve(p, h, step);
     free(diagonal);
   }
   for (int64_t j = 0; j < p; j++)

@@ -43,7 +43,7 @@ function columns.new(where, set, o)
   local count = set.rows
   local view = ffi.new("epact_columns", { rows = set.cols, columns = count, value = set.value })
   if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
-  if count > 0 and set.cols > 0 then core.check(C.epact_columns_check(view), where .. ": X") end
+  if count > 0 and set.cols > 0 then core.check(C.epact_columns_check(view), where) end
   local self = setmetatable({
     view = view, keep = set, rows = set.cols, columns = count, mean = linear.zeros(count), scale = linear.zeros(count),
     squared_norm = linear.zeros(count), centred = o.intercept or false, standardised = o.standardise or false,

@@ -1,294 +1,203 @@
---- The lasso and the elastic net by coordinate descent, model-parallel over the parameter server.
+--- The lasso and the elastic net: one penalty or a whole path by one core, to a certified accuracy; or by many workers.
 --
 --   minimise  1/2 ||y - b0 - X b||^2 + l1 ||b||_1 + l2/2 ||b||^2      (sum form: glmnet's lambda is l1 / n)
 --
--- The columns, with their coefficients, are dealt to the workers. All they share is the residual r = y - X b, one row
--- of a table. At each clock a worker takes its view of r, at most `staleness` clocks old, sweeps over its active
--- columns
+-- `solve` and `path` look at all columns in one pass, which finds those that break the optimality conditions, and the
+-- duality gap. The most promising of them join a working set. There coordinate descent, by the residual or by
+-- covariances, finds the signs, and Newton steps on the support, where the objective is a parabola as long as no sign
+-- changes, find the minimum. `fit` deals the columns to the workers of a job: see `epact.optim.lasso_fit`.
 --
---   b_j <- S(x_j'r + d q_j b_j, l1) / (d q_j + l2),      q_j = ||x_j||^2
+-- Memory of `solve` and `path`, in bytes: a copy of X by columns (12 a non-zero, 8 an entry of a dense one), 40 a
+-- column, 40 a row, about 80 a member of the working set; where covariances pay, their square (8 each, at most 128 MiB)
+-- and, of a sparse X, at most 64 a non-zero of the members.
 --
--- and publishes what that did to r. The damping d is 1 as long as that makes the objective fall. At a barrier, where r
--- is exact, the workers join their columns' numbers into the duality gap; when the objective has risen instead, all go
--- back to where it was lowest, and d doubles. With d = the number of workers, all at the same r, it cannot rise.
---
--- Sources: Friedman, Hastie, Tibshirani 2010 (coordinate descent); Ma et al. 2015 (damping); Ndiaye et al. 2017 (gap).
+-- Sources: Friedman, Hastie, Tibshirani 2010 (coordinate descent, covariances, paths); Tibshirani et al. 2012 (strong
+-- rules); Massias, Gramfort, Salmon 2018 (working sets); Ndiaye et al. 2017 (gap, safe bounds).
 -- @module epact.optim.lasso
 
-local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
-local kernel = require "epact.kernel.lasso"
-local linear = require "epact.kernel.linear"
 local options = require "epact.options"
+local problem = require "epact.optim.lasso_problem"
 
-local lasso = {}
+local lasso = { fit = require("epact.optim.lasso_fit").fit }
 
-local known = {
-  lambda = { "non_negative" },               -- l1; default lambda_ratio times the smallest l1 that makes all b_j 0
+-- What both know.
+local function with_common(known)
+  known.l2 = { "non_negative", 0 }
+  known.intercept = { "boolean" }              -- default: true, or as in X where that is `lasso.columns`
+  known.standardise = { "boolean" }            -- columns get population variance 1; coefficients are on the old scale
+  known.non_negative = { "boolean", false }
+  known.tolerance = { "positive", 1e-6 }       -- of the gap, in units of the objective at b = 0
+  known.max_iterations = { "count", 200 }      -- passes over all columns, for each penalty
+  return known
+end
+
+local known_by_solve = with_common {
+  lambda = { "non_negative" },                 -- l1; default lambda_ratio times the smallest l1 that makes all b_j 0
   lambda_ratio = { "non_negative", 0.1 },
-  l2 = { "non_negative", 0 },
-  intercept = { "boolean", true },
-  standardise = { "boolean", true },         -- columns get population variance 1; coefficients are on the old scale
-  tolerance = { "positive", 1e-6 },          -- of the gap, in units of the objective at b = 0
-  max_sweeps = { "count", 10000 },
-  every = { "count", 8 },                    -- clocks between two looks at the gap
-  passes = { "count" },                      -- sweeps a clock; default: enough to outweigh the exchange of r
-  name = { "string", "lasso" },              -- of its tables; a second model of the same job needs another
-  on_report = { "function" },                -- called by worker 0 with { sweeps, objective, gap, ... }
 }
 
-local function check_data(X, y)
-  local kind = data.kind(X)
-  if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("lasso.fit: X must be a sparse or dense data set, got %s", options.show(X))
-  end
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("lasso.fit: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
-  end
-  if X.rows == 0 or X.cols == 0 then core.fail("lasso.fit: X has no rows or no columns: %s", tostring(X)) end
-  for i = 0, y.rows - 1 do
-    if y[i] - y[i] ~= 0 then core.fail("lasso.fit: y[%d] is %g", i, y[i]) end
-  end
+local known_by_path = with_common {
+  lambdas = { "count", 100 },
+  ratio = { "positive" },                      -- of the last penalty to the first
+  path = { "table" },                          -- the penalties themselves
+  l2_ratio = { "non_negative", 0 },            -- l2 is that many times l1, plus `l2`
+  explained = { "fraction", 1 },               -- stop when that share of y's variance is explained
+}
+
+--- X by columns, for several calls of `solve` and `path`, which then need not make it anew.
+-- @tparam epact_sparse|epact_dense X rows x columns
+-- @tparam ?table given `intercept` (true), `standardise` (true)
+-- @treturn table takes the place of X
+function lasso.columns(X, given)
+  local o = options.read("lasso.columns", given, { intercept = { "boolean", true }, standardise = { "boolean", true } })
+  return problem.columns("lasso.columns", X, o)
 end
 
-local function refuse(row, col, value) core.fail("lasso.fit: X[%d][%d] is %g", row, col, value) end
-
--- The entries of each column; ffi.new is enough for one number a column.
-local function count_entries(X)
-  local count = ffi.new("int64_t[?]", X.cols)
-  for k = tonumber(X.start[0]), tonumber(X.start[X.rows]) - 1 do
-    local col = X.index[k]
-    if col >= X.cols then core.fail("lasso.fit: entry %d of X has column %d of %d", k, col, X.cols) end
-    count[col] = count[col] + 1
-  end
-  return count
-end
-
--- Columns [first, last) of worker `id`: about as many entries as the others'.
-local function deal_columns(X, entries, id, workers)
-  if not entries then return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers) end
-  local first, column, before = nil, 0, 0
-  for part = id, id + 1 do
-    while column < X.cols and (before < X.count * part / workers or part == workers) do
-      before, column = before + tonumber(entries[column]), column + 1
-    end
-    first = first or column
-  end
-  return first, column
-end
-
--- Columns [first, last) of X as the rows of a data set of their own.
-local function take_sparse(X, entries, first, last)
-  local count = 0
-  for j = first, last - 1 do count = count + tonumber(entries[j]) end
-  local columns = data.new("sparse", last - first, X.rows, count)
-  local start, row, value = columns.start, columns.index, columns.value
-  for j = first, last - 1 do start[j - first + 1] = start[j - first] + entries[j] end
-  local free = ffi.new("int64_t[?]", last - first + 1)
-  ffi.copy(free, start, (last - first) * 8)
-  for i = 0, X.rows - 1 do
-    for k = tonumber(X.start[i]), tonumber(X.start[i + 1]) - 1 do
-      local j, x = X.index[k], X.value[k]
-      if j >= first and j < last then
-        if x - x ~= 0 then refuse(i, j, x) end
-        local at = free[j - first]
-        row[at], value[at], free[j - first] = i, x, at + 1
+-- The problem of X, a data set or `lasso.columns`.
+local function pose(where, X, y, o)
+  if problem.is_columns(X) then
+    for name, has in pairs { intercept = X.centred, standardise = X.standardised } do
+      if o[name] ~= nil and o[name] ~= has then
+        core.fail("%s: option '%s' is %s, but X was made with %s", where, name, tostring(o[name]), tostring(has))
       end
     end
+    return problem.new(where, X, y, o)
   end
-  return columns
+  local x = problem.columns(where, X, { intercept = o.intercept ~= false, standardise = o.standardise ~= false })
+  return problem.new(where, x, y, o)
 end
 
-local function take_dense(X, first, last)
-  local columns, rows, cols = data.new("dense", last - first, X.rows), X.rows, X.cols
-  local from, to = X.value, columns.value
-  for i = 0, rows - 1 do
-    for j = first, last - 1 do
-      local x = from[i * cols + j]
-      if x - x ~= 0 then refuse(i, j, x) end
-      to[(j - first) * rows + i] = x
-    end
-  end
-  return columns
-end
-
-local function take_share(w, X)
-  local entries = data.kind(X) == "sparse" and count_entries(X) or nil
-  local first, last = deal_columns(X, entries, w.id, w.workers)
-  return first, entries and take_sparse(X, entries, first, last) or take_dense(X, first, last)
-end
-
-local function mean(n, r)
-  local sum = 0
-  for i = 0, n - 1 do sum = sum + r[i] end
-  return sum / n
-end
-
--- One model while it is fitted, as a worker sees it.
-local methods = {}
-local class = { __index = methods }
-
-local function begin(w, X, y, o)
-  local first, columns = take_share(w, X)
-  local n = X.rows
-  w:claim("lasso.fit", o.name)
-  local self = setmetatable({
-    w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
-    share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
-    residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
-    certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
-    kept_residual = linear.zeros(n), history = {}, started = core.C.epact_now(),
-    -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
-    rounding = 1e-28 * linear.dot(n, y.value, y.value),
-  }, class)
-  if w.id == 0 then self.residual:inc_row(0, y.value) end
-  return self
-end
-
---- The exact objective and gap, at a barrier: each worker adds its columns' numbers, and joins those of all. Between
--- the two barriers nobody publishes a change of r: only then it is the same for all. `self.exact` keeps that view until
--- the next `get`, which may already see what a faster worker did since.
-function methods:look()
-  local w, share = self.w, self.share
-  w:barrier()
-  self.exact = self.residual:get(0)
-  local whole, row = share:certify(self.y.value, self.exact, self.l1, self.o.l2), self.looks * w.workers
-  self.certificates:inc_row(row + w.id, { whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2,
-    share:nonzeros() })
-  w:barrier()
-  whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2 = 0, 0, 0, 0
-  local now = { nonzeros = 0, sweeps = self.clocks, damping = self.damping }
-  for id = 0, w.workers - 1 do
-    local part = self.certificates:get(row + id)
-    kernel.join(whole, ffi.new("epact_lasso_certificate", 0, 0, part[0], part[1], part[2], part[3]))
-    now.nonzeros = now.nonzeros + part[4]
-  end
-  self.looks = self.looks + 1
-  now.objective, now.gap = kernel.gap(whole, self.l1, self.o.l2)
-  now.correlation, now.seconds = whole.largest_correlation, core.C.epact_now() - self.started
-  self.now = now
-  return now
-end
-
-function methods:report()
-  local now = self.now
-  self.history[#self.history + 1] = now
-  if self.w.id == 0 and self.o.on_report then self.o.on_report(now) end
-end
-
-function methods:penalised() return self.l1 > 0 or self.o.l2 > 0 end
-
-function methods:converged()
-  if not self:penalised() then
-    return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
-  end
-  return self.now.gap <= self.o.tolerance * self.null + self.rounding
-end
-
---- Some clocks of sweeps.
-function methods:descend(clocks)
-  local share, residual, o = self.share, self.residual, self.o
-  share:activate(self.l1)
-  local passes = o.passes or math.max(1, math.min(10, math.floor(self.n / math.max(1, share:active_entries()))))
-  for _ = 1, clocks do
-    residual:inc_row(0, share:sweep(residual:get(0), passes, self.damping, self.l1, o.l2))
-    self.w:clock()
-  end
-  self.clocks = self.clocks + clocks
-end
-
---- Remembers b and r when the objective is as low as ever; false when it has risen.
-function methods:keep()
-  local objective, noise = self.now.objective, 1e-14 * self.null
-  if self.lowest and objective > self.lowest + noise then return false end
-  -- With just too long steps r goes round in circles: nothing changes, far from the minimum.
-  local still = self.lowest and objective > self.lowest - noise and self.now.gap > 0.99 * self.gap
-  if still and self.now.gap > 1e-6 * self.null then self:damp() end
-  self.gap = self.now.gap
-  self.lowest = math.min(self.lowest or objective, objective)
-  self.share:save()
-  ffi.copy(self.kept_residual, self.exact, self.n * ffi.sizeof "double")
-  return true
-end
-
---- Smaller steps: as small as it takes when each worker knows its own clocks only, of the last `staleness` and now.
-function methods:damp()
-  local others = self.w.workers - 1
-  self.damping = math.min(2 * self.damping, others == 0 and 1 or 1 + others * (1 + self.residual.staleness))
-end
-
---- All workers go back to where the objective was lowest.
-function methods:roll_back()
-  self.share:restore()
-  if self.w.id == 0 then
-    linear.axpy(self.n, -1, self.exact, self.kept_residual)
-    self.residual:inc_row(0, self.kept_residual)
-  end
-  self:damp()
-  self:look()
-  self.lowest = nil
-  self:keep()
-end
-
---- The coefficients of all workers, as a Lua table by column.
-function methods:gather()
-  local w, own = self.w, self.share:coefficients()
-  local table = w:table(self.o.name .. ".coefficients", { rows = 1, cols = self.cols, staleness = 0 })
-  for j = 0, self.share.columns - 1 do
-    if own[j] ~= 0 then table:inc(0, self.first + j, own[j]) end
-  end
-  w:barrier()
-  local all, coefficients = table:get(0), {}
-  for j = 0, self.cols - 1 do coefficients[j] = all[j] end
-  return coefficients
-end
-
---- Fits the model; every worker of the job calls it with the same arguments: the whole of X and y.
--- NaN and infinity are refused. With an intercept or standardised, a constant column gets the coefficient 0: a column
--- of ones of one's own needs `intercept = false, standardise = false`.
--- @param w the worker
--- @tparam epact_sparse|epact_dense X
--- @tparam epact_dense y
--- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
--- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
--- `max_sweeps` (10000; counted in clocks), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock),
--- `name`, `on_report`
--- @treturn table on every worker the same: `coefficients` (by column from 0, for X as it is), `intercept`, `lambda`,
--- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
--- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
--- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
-function lasso.fit(w, X, y, given)
-  options.worker("lasso.fit", w)
-  local o = options.read("lasso.fit", given, known)
-  check_data(X, y)
-  local fit = begin(w, X, y, o)
-  local start = fit:look()
-  fit.null, fit.lambda_max = start.objective, start.correlation
-  fit.l1 = o.lambda or o.lambda_ratio * fit.lambda_max
-  fit:look()
-  fit:report()
-  fit:keep()
-
-  local clocks = 1
-  while not fit:converged() and fit.clocks < o.max_sweeps do
-    fit:descend(math.min(clocks, o.max_sweeps - fit.clocks))
-    fit:look()
-    fit:report()
-    if fit:keep() then
-      clocks = math.min(2 * clocks, o.every)
-    else
-      fit:roll_back()
-      clocks = 1
-    end
-  end
-
+-- What is known of the solution at hand, but for the coefficients.
+local function describe(fit, status)
   return {
-    coefficients = fit:gather(), intercept = o.intercept and mean(fit.n, fit.exact) or 0, lambda = fit.l1,
-    lambda_max = fit.lambda_max, objective = fit.now.objective, gap = fit:penalised() and fit.now.gap or nil,
-    status = fit:converged() and "CONVERGED" or "MAXITER", nonzeros = fit.now.nonzeros, sweeps = fit.clocks,
-    history = fit.history,
+    lambda = fit.l1, l2 = fit.l2, lambda_max = fit.lambda_max, intercept = fit.intercept, objective = fit.objective,
+    gap = fit:penalised() and fit.gap or nil, status = status, nonzeros = fit:nonzeros(), iterations = fit.iterations,
+    explained = fit.null > 0 and 1 - fit.set.certificate.residual_norm2 / (2 * fit.null) or 1,
+    all_zero = fit.l1 >= fit.lambda_max,
   }
+end
+
+local Solution = {}
+function Solution:__tostring()
+  local zero = self.all_zero and ", lambda is not below lambda_max: all coefficients are 0" or ""
+  return ("epact.lasso <lambda %g (%.3g of lambda_max), %d of %d coefficients, objective %g, gap %s, %s%s>"):format(
+    self.lambda, self.lambda / self.lambda_max, self.nonzeros, self.coefficients.rows, self.objective,
+    self.gap and ("%.2g"):format(self.gap) or "unknown", self.status, zero)
+end
+
+--- Solves for one penalty.
+-- NaN and infinity are refused. With an intercept or standardised, a constant column gets the coefficient 0.
+-- @param X data set, sparse or dense, rows x columns; or `lasso.columns` of one
+-- @tparam epact_dense y rows x 1
+-- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
+-- (0), `intercept`, `standardise` (true), `non_negative` (false: b >= 0), `tolerance` (1e-6: the gap to reach, in units
+-- of the objective at b = 0), `max_iterations` (200 passes over all columns)
+-- @treturn table `coefficients` (epact_dense, columns x 1, for X as it is), `intercept`, `lambda`, `l2`, `lambda_max`,
+-- `all_zero` (lambda is not below lambda_max), `objective`, `gap` (the objective is at most that far above its minimum,
+-- from a residual computed anew; without a penalty there is no such bound, and it stops when no correlation with the
+-- residual is above `tolerance` times lambda_max), `status` ("CONVERGED"; "MAXITER"; "STALLED": rounding keeps it from
+-- going further), `nonzeros`, `explained` (share of y's variance), `iterations`, `seconds` (CPU)
+function lasso.solve(X, y, given)
+  local o = options.read("lasso.solve", given, known_by_solve)
+  local began = core.C.epact_thread_cpu()
+  local fit = pose("lasso.solve", X, y, o)
+  local status = fit:minimise(o.lambda or o.lambda_ratio * fit.lambda_max, o.l2)
+  local found = describe(fit, status)
+  found.coefficients = data.new("dense", fit.x.columns, 1)
+  fit:each(function(j, b) found.coefficients.value[j] = b end)
+  found.seconds = core.C.epact_thread_cpu() - began
+  return setmetatable(found, Solution)
+end
+
+local path_methods = {}
+local Path = { __index = path_methods }
+
+--- The coefficients of point `k` of the path (from 1): epact_dense, columns x 1.
+function path_methods:coefficients(k)
+  local point = self[k]
+  if not point then core.fail("path:coefficients: there are points 1 .. %d, got %s", #self, options.show(k)) end
+  local sparse, dense = point.coefficients, data.new("dense", self.columns, 1)
+  for i = 0, sparse.count - 1 do dense.value[sparse.index[i]] = sparse.value[i] end
+  return dense
+end
+
+function Path:__tostring()
+  local lines = { ("epact.lasso path <%d penalties, %d columns, lambda_max %g>"):format(#self, self.columns,
+    self.lambda_max), "  point      lambda  nonzeros  explained       gap  status" }
+  for k, point in ipairs(self) do
+    local shown = #self <= 24 or k <= 8 or k > #self - 8 or k % math.ceil(#self / 10) == 0
+    if shown then
+      lines[#lines + 1] = ("%7d %11.5g %9d %10.4f %9s  %s"):format(k, point.lambda, point.nonzeros, point.explained,
+        point.gap and ("%.1e"):format(point.gap) or "-", point.status)
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+-- The penalties, falling, each with its place in the result.
+local function read_penalties(o, fit)
+  local list = {}
+  if o.path then
+    if #o.path == 0 then core.fail "lasso.path: option 'path' is empty" end
+    for k, l1 in ipairs(o.path) do
+      list[k] = { options.argument("lasso.path", ("path[%d]"):format(k), "non_negative", l1), k }
+    end
+    table.sort(list, function(a, b) return a[1] > b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+  else
+    local ratio = o.ratio or (fit.x.rows >= fit.x.columns and 1e-4 or 1e-2)
+    if ratio > 1 then core.fail("lasso.path: option 'ratio' must be at most 1, got %g", ratio) end
+    for k = 1, o.lambdas do
+      list[k] = { fit.lambda_max * ratio ^ (o.lambdas == 1 and 1 or (k - 1) / (o.lambdas - 1)), k }
+    end
+  end
+  return list
+end
+
+-- Coefficients that are not 0, as a data set of one row.
+local function sparse_coefficients(fit)
+  local list = {}
+  fit:each(function(j, b) list[#list + 1] = { j, b } end)
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  local row = data.new("sparse", 1, fit.x.columns, #list)
+  for i, pair in ipairs(list) do row.index[i - 1], row.value[i - 1] = pair[1], pair[2] end
+  row.start[1] = #list
+  return row
+end
+
+--- Solves for a path of falling penalties, each from the solution of the one before.
+-- A pass at the end of each looks ahead: columns with |x_j'r| > 2 lambda' - lambda, lambda' the next penalty, join the
+-- working set (the sequential strong rule); the passes that follow check the conditions of all others.
+-- @param X data set, sparse or dense, rows x columns; or `lasso.columns` of one
+-- @tparam epact_dense y rows x 1
+-- @tparam ?table given `lambdas` (100 penalties from lambda_max, log-spaced), `ratio` (of the last to the first: 1e-4
+-- when rows >= columns, else 1e-2), or `path` (a list of penalties in any order), `l2` (0), `l2_ratio` (0: l2 has that
+-- many times l1 added), `explained` (1: stops at the first penalty that explains that share of y's variance),
+-- `intercept`, `standardise`, `non_negative`, `tolerance`, `max_iterations` as `solve`
+-- @treturn table a list, in the order of `path`, of what `solve` returns, with `coefficients` an epact_sparse of 1 x
+-- columns; and `lambda_max`, `columns`, `iterations`, `seconds` (CPU), and the method `coefficients(k)`, an epact_dense
+function lasso.path(X, y, given)
+  local o = options.read("lasso.path", given, known_by_path)
+  local began = core.C.epact_thread_cpu()
+  local fit = pose("lasso.path", X, y, o)
+  local penalties, found = read_penalties(o, fit), {}
+  for k, penalty in ipairs(penalties) do
+    local l1, following = penalty[1], penalties[k + 1]
+    local ahead = following and 2 * following[1] - l1 or l1
+    -- A threshold below half the next penalty says little: its own first pass will do better.
+    local looks_ahead = following and following[1] < l1 and ahead > following[1] / 2
+    local status = fit:minimise(l1, o.l2 + o.l2_ratio * l1, looks_ahead and ahead or l1, fit.looked_ahead)
+    fit.looked_ahead = looks_ahead
+    local point = describe(fit, status)
+    point.coefficients = sparse_coefficients(fit)
+    found[penalty[2]] = point
+    if point.explained >= o.explained then break end
+  end
+  local path = { lambda_max = fit.lambda_max, columns = fit.x.columns, iterations = fit.iterations }
+  for k = 1, #penalties do path[#path + 1] = found[k] end
+  path.seconds = core.C.epact_thread_cpu() - began
+  return setmetatable(path, Path)
 end
 
 return lasso

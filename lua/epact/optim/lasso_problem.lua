@@ -1,0 +1,167 @@
+--- One lasso problem while it is solved on one core: private to `epact.optim.lasso` and `epact.optim.exact`.
+-- @module epact.optim.lasso_problem
+
+local ffi = require "ffi"
+local core = require "epact.core"
+local columns = require "epact.kernel.columns"
+local data = require "epact.data"
+local kernel = require "epact.kernel.lasso_set"
+local linear = require "epact.kernel.linear"
+local options = require "epact.options"
+
+local problem = {}
+
+local SWEEPS = 10      -- between two Newton steps
+local MOST_STEPS = 50  -- Newton steps between two passes over all columns
+local LEAST_TAKEN = 50 -- columns that a pass may add to the set; or as many as there are coefficients
+local PATIENCE = 3     -- passes without progress
+
+local methods = {}
+local class = { __index = methods }
+
+--- Coefficients that are not 0.
+function methods:nonzeros()
+  local members, count = self.set:members(), 0
+  for k = 0, tonumber(members.count) - 1 do
+    if members.b[k] ~= 0 then count = count + 1 end
+  end
+  return count
+end
+
+--- A pass over the columns outside of the set: the objective, the gap, and who should come in, a correlation above the
+-- threshold (at most l1) provided.
+function methods:look(threshold)
+  local set = self.set
+  self.intercept = set:refresh()
+  local screened = set:screen(threshold, math.max(LEAST_TAKEN, self:nonzeros()))
+  self.objective, self.gap = set:gap()
+  self.violation, self.violators = screened.violation, tonumber(screened.violators)
+  if self.objective ~= self.objective then
+    core.fail("%s: the objective is not a number: scale X [E_DIVERGED]", self.where)
+  end
+end
+
+--- Whether there is a penalty, and so a gap.
+function methods:penalised() return self.l1 > 0 or self.l2 > 0 end
+
+--- Whether the gap (without a penalty: what is correlated with the residual) is small enough.
+function methods:enough()
+  if not self:penalised() then
+    return self.violation <= self.tolerance * self.lambda_max + math.sqrt(self.rounding)
+  end
+  return self.gap <= self.tolerance * self.null + self.rounding
+end
+
+--- The violation that is small enough: the gap is about the violation times ||b||_1 <= F(0) / l1.
+function methods:share()
+  local norm1 = self.set.certificate.norm1
+  local unit = norm1 > 0 and self:penalised() and self.null / norm1 or self.l1 > 0 and self.l1 or self.lambda_max
+  return 0.3 * self.tolerance * unit
+end
+
+--- Coordinate descent on the set until its violation of the optimality conditions is `enough`, or the signs have
+-- settled; then a Newton step on the support; and so on.
+function methods:descend(enough, warm)
+  local set = self.set
+  if warm then set:newton() end -- the signs of the last penalty are a good guess
+  for _ = 1, MOST_STEPS do
+    if set:sweep(SWEEPS, enough).violation <= enough then return end
+    if set:newton().fall == 0 then return end
+  end
+end
+
+--- Minimises for a penalty, from the coefficients at hand.
+-- @tparam number l1
+-- @tparam number l2
+-- @tparam ?number threshold of the passes, at most l1: strong rules look ahead to a smaller penalty
+-- @tparam ?boolean warm whether the last problem's solution is near, and a pass with this threshold was its last
+-- @treturn string status
+function methods:minimise(l1, l2, threshold, warm)
+  local set, passes, idle, best = self.set, 0, 0, math.huge
+  self.l1, self.l2 = l1, l2
+  set:penalise(l1, l2)
+  threshold = threshold or l1
+  if not warm then self:look(threshold) end
+  while warm or not self:enough() do
+    if passes == self.max_iterations then return "MAXITER" end
+    local share = self:share()
+    local taken = set:take()
+    self:descend(warm and share or math.max(0.1 * self.violation, share), warm)
+    self:look(threshold)
+    passes, warm = passes + 1, false
+    self.iterations = self.iterations + 1
+    idle = (taken > 0 or self.violation < 0.9 * best) and 0 or idle + 1
+    best = math.min(best, self.violation)
+    if idle == PATIENCE and not self:enough() then return "STALLED" end
+  end
+  return "CONVERGED"
+end
+
+--- Calls visit(column, coefficient) for those that are not 0, on the scale of the stored columns.
+function methods:each(visit)
+  local members, scale = self.set:members(), self.x.standardised and self.x.scale
+  for k = 0, tonumber(members.count) - 1 do
+    local j = members.column[k]
+    if members.b[k] ~= 0 then visit(j, scale and scale[j] * members.b[k] or members.b[k]) end
+  end
+end
+
+-- ||y||^2, around the mean where there is an intercept; y is checked.
+local function sum_of_squares(where, y, rows, intercept)
+  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= rows then
+    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, rows, tostring(y))
+  end
+  local value, sum, sum2 = y.value, 0, 0
+  for i = 0, rows - 1 do
+    if value[i] - value[i] ~= 0 then core.fail("%s: y[%d] is %g", where, i, value[i]) end
+    sum = sum + value[i]
+  end
+  local mean = intercept and sum / rows or 0
+  for i = 0, rows - 1 do sum2 = sum2 + (value[i] - mean) ^ 2 end
+  if sum2 - sum2 ~= 0 then core.fail("%s: ||y||^2 is beyond double precision: scale y", where) end
+  return sum2
+end
+
+-- A squared norm that is no number of double precision would leave its column out, or make everything infinite.
+local function check_norms(where, x)
+  for j = 0, x.columns - 1 do
+    local norm2 = x.squared_norm[j]
+    local lost = norm2 == 0 and (x.scale[j] ~= 0 or (not x.centred and x.mean[j] ~= 0))
+    if lost or norm2 - norm2 ~= 0 then
+      core.fail("%s: column %d of X has a squared norm beyond double precision: scale it", where, j)
+    end
+  end
+end
+
+--- X by columns, centred and scaled: a view of a copy, for any number of problems.
+function problem.columns(where, X, o)
+  local kind = data.kind(X)
+  if kind ~= "sparse" and kind ~= "dense" then
+    core.fail("%s: X must be a sparse or dense data set, got %s", where, options.show(X))
+  end
+  if X.rows == 0 or X.cols == 0 then core.fail("%s: X has no rows or no columns: %s", where, tostring(X)) end
+  local x = columns.new(where, X:transpose(), o)
+  check_norms(where, x)
+  return x
+end
+
+--- A problem, at b = 0.
+-- @tparam string where the function as the user calls it
+-- @tparam table x `epact.kernel.columns`
+-- @tparam epact_dense y
+-- @tparam table o `tolerance`, `max_iterations`, `non_negative`
+function problem.new(where, x, y, o)
+  local sum2 = sum_of_squares(where, y, x.rows, x.centred)
+  local set = kernel.new(x, y.value, o.non_negative)
+  return setmetatable({
+    where = where, x = x, y = y, set = set, iterations = 0, null = sum2 / 2, lambda_max = set:lambda_max(),
+    tolerance = o.tolerance, max_iterations = o.max_iterations,
+    -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
+    rounding = 1e-28 * linear.dot(x.rows, y.value, y.value),
+  }, class)
+end
+
+--- Whether something is what `problem.columns` returns.
+function problem.is_columns(x) return type(x) == "table" and ffi.istype("epact_columns", x.view) end
+
+return problem
