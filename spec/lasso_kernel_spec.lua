@@ -323,15 +323,15 @@ describe("lasso kernel, bad input", function()
     assert.equal(C.EPACT_E_MISUSE, C.epact_lasso_sweep(x.view, ffi.new("uint32_t[1]", 2), 1, 1, 1, 0, x.norm2, b, r,
       change))
     assert.matches("active column 2 of 2", message())
-    assert.equal(C.EPACT_OK, C.epact_columns_check(x.view))
+    assert.equal(C.EPACT_OK, C.epact_columns_check(x.view, 0))
     x.value[3] = 0 / 0
-    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view))
+    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view, 0))
     assert.matches("X%[2%]%[1%] is", message())
     x.value[3], x.index[3] = 1, 3
-    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view))
+    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view, 0))
     assert.matches("column 1: row 3 is not below 3", message())
     x.index[3] = 1
-    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view))
+    assert.equal(C.EPACT_E_MISUSE, C.epact_columns_check(x.view, 0))
     assert.matches("column 1: row 1 follows row 1", message())
   end)
 

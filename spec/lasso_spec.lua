@@ -41,7 +41,7 @@ describe("lasso over the parameter server", function()
               set = { sparse = matrix(rows, cols, "sparse"), dense = matrix(rows, cols, "dense"), y = y }
               sets[case.set] = set
             end
-            for _, kind in ipairs(file == "glmnet.txt" and { "dense", "sparse" } or { "sparse" }) do
+            for _, kind in ipairs(file == "glmnet.txt" and run.workers < 4 and { "dense", "sparse" } or { "sparse" }) do
               local model = fit(set[kind], set.y, run, { lambda = case.l1, l2 = case.l2, intercept = case.intercept,
                 standardise = case.standardise, tolerance = exact and 1e-14 or 1e-13, max_sweeps = 50000 })
               assert.equal("CONVERGED", model.status, case.name)

@@ -18,22 +18,24 @@ epact_columns epact_columns_slice(const epact_columns *x, int64_t first, int64_t
   return slice;
 }
 
-static int check_column(const epact_columns *x, int64_t j)
+static int check_column(const epact_columns *x, int64_t j, int64_t name)
 {
   const column c = column_of(x, j);
   for (int64_t e = 0; e < c.count; e++) {
     const long long row = c.index ? (long long)c.index[e] : (long long)e;
     if (row >= x->rows)
-      return epact_fail(EPACT_E_MISUSE, "column %lld: row %lld is not below %lld", (long long)j, row,
+      return epact_fail(EPACT_E_MISUSE, "column %lld: row %lld is not below %lld", (long long)name, row,
                         (long long)x->rows);
     if (c.index && e > 0 && c.index[e] <= c.index[e - 1])
-      return epact_fail(EPACT_E_MISUSE, "column %lld: row %lld follows row %u", (long long)j, row, c.index[e - 1]);
-    if (!isfinite(c.value[e])) return epact_fail(EPACT_E_MISUSE, "X[%lld][%lld] is %g", row, (long long)j, c.value[e]);
+      return epact_fail(EPACT_E_MISUSE, "column %lld: row %lld follows row %u", (long long)name, row, c.index[e - 1]);
+    if (!isfinite(c.value[e]))
+      return epact_fail(EPACT_E_MISUSE, "X[%lld][%lld] is %g", row, (long long)name,
+                        isnan(c.value[e]) ? NAN : c.value[e]); /* a NaN's sign means nothing */
   }
   return EPACT_OK;
 }
 
-int epact_columns_check(const epact_columns *x)
+int epact_columns_check(const epact_columns *x, int64_t first)
 {
   if (x->rows < 1 || x->columns < 1)
     return epact_fail(EPACT_E_MISUSE, "a matrix needs rows and columns, got %lld x %lld", (long long)x->rows,
@@ -41,9 +43,9 @@ int epact_columns_check(const epact_columns *x)
   if (x->rows > INT32_MAX) return epact_fail(EPACT_E_LIMIT, "at most %d rows, got %lld", INT32_MAX, (long long)x->rows);
   for (int64_t j = 0; x->start && j < x->columns; j++)
     if (x->start[j] < 0 || x->start[j + 1] < x->start[j])
-      return epact_fail(EPACT_E_MISUSE, "column %lld: its start falls", (long long)j);
+      return epact_fail(EPACT_E_MISUSE, "column %lld: its start falls", (long long)(first + j));
   for (int64_t j = 0; j < x->columns; j++) {
-    const int code = check_column(x, j);
+    const int code = check_column(x, j, first + j);
     if (code) return code;
   }
   return EPACT_OK;

@@ -22,8 +22,9 @@ EPACT_API epact_columns epact_columns_slice(const epact_columns *x, int64_t firs
 
 /** EPACT_OK when x is well formed: at least one row and one column, start never falls, the rows of a
  * column rise strictly and are below `rows`, values are finite. Otherwise EPACT_E_MISUSE, and the
- * sentence names the column. To be called once: the functions below trust the view. */
-EPACT_API int epact_columns_check(const epact_columns *x);
+ * sentence names the column, of a slice that begins with column `first`. To be called once: the functions below trust
+ * the view. */
+EPACT_API int epact_columns_check(const epact_columns *x, int64_t first);
 
 /** The mean of each column and the inverse of its population standard deviation (0 for a constant
  * column). Either array (one for each column) may be NULL. x->mean and x->inverse_scale are not read. */

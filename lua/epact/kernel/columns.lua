@@ -34,21 +34,22 @@ local columns = {}
 --- Columns over a data set, which is checked and not copied.
 -- @tparam string where the function as the user calls it
 -- @tparam epact_sparse|epact_dense set its rows are the columns: `X:transpose()`
--- @tparam ?table o `intercept` (columns are centred), `standardise` (they get population variance 1)
+-- @tparam ?table o `intercept` (columns are centred), `standardise` (they get population variance 1), `first` (0; of a
+-- range of columns the first one's id, which errors name)
 -- @treturn table `view` (`epact_columns`), `rows`, `columns`, `squared_norm` (of each as the model sees it; 0 of one
 -- that is constant where an intercept explains it), `mean` and `scale` (inverse standard deviations, 0 of a constant
--- column), `centred`, `standardised`
+-- column; both only where one of the two is asked for), `centred`, `standardised`
 function columns.new(where, set, o)
   o = o or {}
   local count = set.rows
   local view = ffi.new("epact_columns", { rows = set.cols, columns = count, value = set.value })
   if ffi.istype("epact_sparse", set) then view.start, view.index = set.start, set.index end
-  if count > 0 and set.cols > 0 then core.check(C.epact_columns_check(view), where) end
+  if count > 0 and set.cols > 0 then core.check(C.epact_columns_check(view, o.first or 0), where) end
   local self = setmetatable({
     view = view, keep = set, rows = set.cols, columns = count, mean = linear.zeros(count), scale = linear.zeros(count),
     squared_norm = linear.zeros(count), centred = o.intercept or false, standardised = o.standardise or false,
   }, class)
-  C.epact_columns_moments(view, self.mean, self.scale)
+  if o.intercept or o.standardise then C.epact_columns_moments(view, self.mean, self.scale) end
   if o.intercept then view.mean = self.mean end
   if o.standardise then view.inverse_scale = self.scale end
   C.epact_columns_squared_norm(view, self.squared_norm)
@@ -68,6 +69,7 @@ end
 -- @treturn table as `new` does, with `column_sum` (of this worker's rows) when columns are centred
 function columns.shared(where, set, o, rows, add)
   local self = columns.new(where, set)
+  C.epact_columns_moments(self.view, self.mean, nil)
   local view, count = self.view, self.columns
   local column_sum, deviation2 = linear.zeros(count), linear.zeros(count)
   for j = 0, count - 1 do column_sum[j] = self.rows > 0 and self.mean[j] * self.rows or 0 end

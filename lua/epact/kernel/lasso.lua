@@ -75,9 +75,10 @@ end
 local lasso = {}
 
 --- A share of columns.
--- @tparam table o `columns`: a data set whose rows are the columns (sparse or dense), `intercept`, `standardise`
+-- @tparam table o `columns`: a data set whose rows are the columns (sparse or dense), `first` (the id of the first),
+-- `intercept`, `standardise`
 function lasso.share(o)
-  local x = columns.new("lasso", o.columns, o)
+  local x = columns.new("lasso.fit", o.columns, o)
   return setmetatable({
     x = x, view = x.view, rows = x.rows, columns = x.columns, squared_norm = x.squared_norm, active_count = 0,
     active = linear.zeros(x.columns, "uint32_t"), correlation = linear.zeros(x.columns), b = linear.zeros(x.columns),

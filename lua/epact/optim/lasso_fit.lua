@@ -52,71 +52,22 @@ local function check_data(X, y)
   end
 end
 
-local function refuse(row, col, value) core.fail("lasso.fit: X[%d][%d] is %g", row, col, value) end
+local COLUMN = 8 -- entries that cost as much as a column
 
--- The entries of each column; ffi.new is enough for one number a column.
-local function count_entries(X)
-  local count = ffi.new("int64_t[?]", X.cols)
-  for k = tonumber(X.start[0]), tonumber(X.start[X.rows]) - 1 do
-    local col = X.index[k]
-    if col >= X.cols then core.fail("lasso.fit: entry %d of X has column %d of %d", k, col, X.cols) end
-    count[col] = count[col] + 1
+-- The columns [first, last) of worker `id`: about as much work as the others'.
+local function deal_columns(X, id, workers)
+  if data.kind(X) == "dense" then
+    return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers)
   end
-  return count
-end
-
--- Columns [first, last) of worker `id`: about as many entries as the others'.
-local function deal_columns(X, entries, id, workers)
-  if not entries then return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers) end
+  local entries, work = X:column_entries(), X.count + COLUMN * X.cols
   local first, column, before = nil, 0, 0
   for part = id, id + 1 do
-    while column < X.cols and (before < X.count * part / workers or part == workers) do
-      before, column = before + tonumber(entries[column]), column + 1
+    while column < X.cols and (before < work * part / workers or part == workers) do
+      before, column = before + tonumber(entries[column]) + COLUMN, column + 1
     end
     first = first or column
   end
   return first, column
-end
-
--- Columns [first, last) of X as the rows of a data set of their own.
-local function take_sparse(X, entries, first, last)
-  local count = 0
-  for j = first, last - 1 do count = count + tonumber(entries[j]) end
-  local columns = data.new("sparse", last - first, X.rows, count)
-  local start, row, value = columns.start, columns.index, columns.value
-  for j = first, last - 1 do start[j - first + 1] = start[j - first] + entries[j] end
-  local free = ffi.new("int64_t[?]", last - first + 1)
-  ffi.copy(free, start, (last - first) * 8)
-  for i = 0, X.rows - 1 do
-    for k = tonumber(X.start[i]), tonumber(X.start[i + 1]) - 1 do
-      local j, x = X.index[k], X.value[k]
-      if j >= first and j < last then
-        if x - x ~= 0 then refuse(i, j, x) end
-        local at = free[j - first]
-        row[at], value[at], free[j - first] = i, x, at + 1
-      end
-    end
-  end
-  return columns
-end
-
-local function take_dense(X, first, last)
-  local columns, rows, cols = data.new("dense", last - first, X.rows), X.rows, X.cols
-  local from, to = X.value, columns.value
-  for i = 0, rows - 1 do
-    for j = first, last - 1 do
-      local x = from[i * cols + j]
-      if x - x ~= 0 then refuse(i, j, x) end
-      to[(j - first) * rows + i] = x
-    end
-  end
-  return columns
-end
-
-local function take_share(w, X)
-  local entries = data.kind(X) == "sparse" and count_entries(X) or nil
-  local first, last = deal_columns(X, entries, w.id, w.workers)
-  return first, entries and take_sparse(X, entries, first, last) or take_dense(X, first, last)
 end
 
 local function mean(n, r)
@@ -130,12 +81,12 @@ local methods = {}
 local class = { __index = methods }
 
 local function begin(w, X, y, o)
-  local first, columns = take_share(w, X)
-  local n = X.rows
+  local first, last = deal_columns(X, w.id, w.workers)
+  local n, columns = X.rows, X:transpose(first, last)
   w:claim("lasso.fit", o.name)
   local self = setmetatable({
     w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
-    share = kernel.share { columns = columns, intercept = o.intercept, standardise = o.standardise },
+    share = kernel.share { columns = columns, first = first, intercept = o.intercept, standardise = o.standardise },
     residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
     certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
     kept_residual = linear.zeros(n), history = {}, started = core.C.epact_now(),
@@ -231,7 +182,7 @@ function methods:roll_back()
   self:keep()
 end
 
---- The coefficients of all workers, as a Lua table by column.
+--- The coefficients of all workers, columns x 1.
 function methods:gather()
   local w, own = self.w, self.share:coefficients()
   local table = w:table(self.o.name .. ".coefficients", { rows = 1, cols = self.cols, staleness = 0 })
@@ -239,8 +190,8 @@ function methods:gather()
     if own[j] ~= 0 then table:inc(0, self.first + j, own[j]) end
   end
   w:barrier()
-  local all, coefficients = table:get(0), {}
-  for j = 0, self.cols - 1 do coefficients[j] = all[j] end
+  local coefficients = data.new("dense", self.cols, 1)
+  ffi.copy(coefficients.value, table:get(0), self.cols * ffi.sizeof "double")
   return coefficients
 end
 
@@ -254,7 +205,7 @@ end
 -- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
 -- `max_sweeps` (10000; counted in clocks), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock),
 -- `name`, `on_report`
--- @treturn table on every worker the same: `coefficients` (by column from 0, for X as it is), `intercept`, `lambda`,
+-- @treturn table on every worker the same: `coefficients` (columns x 1, for X as it is), `intercept`, `lambda`,
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
 -- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
 -- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
