@@ -2,8 +2,8 @@
 --
 -- Batches of 64 are drawn and told, at 10^5, 10^6 and 10^7 variables, of which 1 in 100 moves. The design is sparse, 10
 -- entries a column; ten columns each have the same rows and correlate by about 0.8, and move together. Beside it, in
--- turn: a binary Fenwick tree, and a walk along all weights for each batch (draws sorted, so that one walk serves all of
--- them), as STRADS had it; both in Lua over C memory, without the refusal of what was drawn already.
+-- turn: a binary Fenwick tree, and a walk along all weights for each batch (draws sorted: one walk serves all of them),
+-- as STRADS had it; both in Lua over C memory, without the refusal of what was drawn already.
 local build = os.getenv "EPACT_BUILD" or "build"
 package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
 package.cpath = build .. "/?.so;" .. package.cpath

@@ -1,8 +1,9 @@
 /* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (files, readers,
- * snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none of those that take long. */
+ * scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none of those that take long. */
 #include "files.h"
 #include "job.h"
 #include "readers.h"
+#include "scheduler.h"
 #include "snapshots.h"
 
 static bool wanted(int count, char **names, const char *name)
@@ -24,6 +25,7 @@ int main(int count, char **names)
   }
   if (wanted(count, names, "files")) play_files();
   if (wanted(count, names, "readers")) play_readers();
+  if (wanted(count, names, "scheduler")) play_scheduler();
   if (wanted(count, names, "snapshots")) play_snapshots();
   if (wanted(count, names, "jobs")) play_jobs();
   snprintf(command, sizeof command, "rm -rf %s", folder);
