@@ -3,8 +3,10 @@
 #define EPACT_KERNEL_COLUMN_H
 
 #include "columns.h"
+#include "dense.h"
 
 #include <cblas.h>
+
 #include <stdbool.h>
 
 #define REAL double
@@ -29,7 +31,7 @@ static inline column column_of(const epact_columns *x, int64_t j)
 static inline double column_dot(column c, const double *r)
 {
   if (c.index) return sparse_dot(c.count, c.index, c.value, r);
-  return cblas_ddot((int)c.count, c.value, 1, r, 1);
+  return dense_dot(c.count, c.value, r);
 }
 
 static inline void column_axpy(double a, column c, double *r)
@@ -37,7 +39,7 @@ static inline void column_axpy(double a, column c, double *r)
   if (c.index)
     sparse_axpy(c.count, a, c.index, c.value, r);
   else
-    cblas_daxpy((int)c.count, a, c.value, 1, r, 1);
+    dense_axpy(c.count, a, c.value, r);
 }
 
 static inline double scale_of(const epact_columns *x, int64_t j)

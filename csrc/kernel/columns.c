@@ -110,7 +110,7 @@ void epact_columns_squared_norm(const epact_columns *x, double *squared_norm)
 
 static double stored_product(column a, column b)
 {
-  if (!a.index) return cblas_ddot((int)a.count, a.value, 1, b.value, 1);
+  if (!a.index) return dense_dot(a.count, a.value, b.value);
   double sum = 0;
   for (int64_t i = 0, k = 0; i < a.count && k < b.count;) {
     const uint32_t row_a = a.index[i], row_b = b.index[k];
