@@ -2,10 +2,13 @@
 -- and with all that is in flight. With (k - 1) rho < 1 no parallel step of a quadratic objective goes uphill.
 --
 -- What `next` returned is in flight until `feed` tells its steps (or `landed` that none will come); several batches may
--- be at a time. What was dropped is offered first in the next batch. The draw of a policy by priorities is of
--- `candidates` k variables, of which the first k that fit are taken; there, what misses its second chance, too, goes
--- back to be drawn by its weight, which it never lost. Any other policy is asked for as many as are lacking, and what
--- it gave waits until it is taken: at most `candidates` k do.
+-- be at a time. The policy is asked for as many variables as are lacking, at most `candidates` k for a batch of k. What
+-- was dropped is offered first in the next batch, and waits until it is taken; no more than `candidates` k wait.
+--
+-- With `best`, as STRADS was published, a policy by priorities is asked for all `candidates` k at once, of which the
+-- first k by weight that fit are taken; what misses its second chance goes back to be drawn by its weight, which it
+-- never lost. On lassos with correlated columns that took twice as many updates: the same few are drawn again, where
+-- those that wait are neighbours of one that moved, and so move next.
 --
 -- A batch may be shorter than k, or empty where all that was offered depends on what is in flight: never wait for it.
 --
@@ -52,15 +55,15 @@ function methods:fill(id, k)
     core.fail("dependency:next: %d variables are in flight, and with %d more it would be above the option 'flight': "
       .. "tell what became of them with feed or landed", in_flight(self), k)
   end
-  local left = math.max(1, self.candidates * k - waiting(self))
+  local left, best = math.max(1, self.candidates * k - waiting(self)), self.best
   local count = count_of(C.epact_dependency_begin(dependency, k, left, id))
   while count < k and left > 0 do
-    local drawn = reader:draw(policy, policy.ranked and left or math.min(left, k - count))
+    local drawn = reader:draw(policy, best and left or math.min(left, k - count))
     if drawn == 0 then break end
     count = count_of(C.epact_dependency_offer(dependency, drawn, reader.ids.id, id))
-    left = policy.ranked and 0 or left - drawn
+    left = best and 0 or left - drawn
   end
-  C.epact_dependency_end(dependency, id, policy.ranked and 1 or 0)
+  C.epact_dependency_end(dependency, id, best and 1 or 0)
   return count
 end
 
@@ -140,13 +143,14 @@ end
 --- A dependency check around a policy.
 -- @function epact.sched.dependency
 -- @tparam table given `policy`, `columns` (an `epact.columns`); `rho` (0.1), `norm` (true; false: |x_j'x_k| itself is
--- below rho), `candidates` (4, for each variable wanted), `cache` (bytes for pairs, 16 MiB), `flight` (more variables
--- than these, 65536, are not let in flight: a driver that never feeds is an error)
+-- below rho), `candidates` (4, for each variable wanted), `best` (false), `cache` (bytes for pairs, 16 MiB), `flight`
+-- (more variables than these, 65536, are not let in flight: a driver that never feeds is an error)
 -- @treturn table with `next`, `fill`, `feed`, `landed`, `in_flight`, `waiting`, `counts`, `state`, `restore`
 return function(given)
   local o = options.read("sched.dependency", given, {
     policy = { "table", required = true }, columns = { "table", required = true }, rho = { "positive", 0.1 },
-    norm = { "boolean", true }, candidates = { "count", 4 }, cache = { "index", 2 ^ 24 }, flight = { "count", 65536 },
+    norm = { "boolean", true }, candidates = { "count", 4 }, best = { "boolean", false }, cache = { "index", 2 ^ 24 },
+    flight = { "count", 65536 },
   })
   local columns, policy = o.columns, batch.policy("sched.dependency", o.policy)
   if type(columns.columns) ~= "number" or not columns.squared_norm then
@@ -156,11 +160,14 @@ return function(given)
     core.fail("sched.dependency: the policy has %d variables, but there are %d columns", policy.variables,
       columns.columns)
   end
+  if o.best and not policy.ranked then
+    core.fail "sched.dependency: option 'best' is for a policy that draws in the order of its weights, as priority does"
+  end
   local out = ffi.new "epact_dependency *[1]"
   check(C.epact_dependency_new(columns.view, columns.squared_norm, o.rho, o.norm and 1 or 0, o.cache, out),
     "sched.dependency")
   return setmetatable({
-    policy = policy, columns = columns, rho = o.rho, candidates = o.candidates, flight = o.flight,
+    policy = policy, columns = columns, rho = o.rho, candidates = o.candidates, best = o.best, flight = o.flight,
     variables = columns.columns, dependency = core.own(out[0]), ids = batch.new(),
     reader = batch.reader("sched.dependency", columns.columns),
   }, class)

@@ -25,7 +25,7 @@ local C = core.C
 local methods = {}
 local class = { __index = methods }
 
---- What filters know by it: a batch is in the order of its weights, and what was not taken of it is drawn again.
+--- What filters know by it: a batch is in the order of its weights, and what is not taken of it is drawn again.
 methods.ranked = true
 
 --- Writes `k` distinct variables (all, when there are fewer) to an array.
