@@ -256,7 +256,9 @@ describe("dependency", function()
     end
     assert.error_matches(function() other:restore { variables = 7 } end, "the state must be one of 42 variables")
     state.waiting[1] = 42
-    assert.error_matches(function() other:restore(state) end, "variable 42 is not below 42 %[E_RANGE%]")
+    assert.error_matches(function() other:restore(state) end, "those that wait: 42 is no variable of 0 .. 41")
+    state.waiting, state.flight = {}, nil
+    assert.error_matches(function() other:restore(state) end, "those in flight: expected a list of variables, got nil")
   end)
 
   it("names the policy and the batch that are wrong", function()

@@ -248,6 +248,16 @@ describe("priority", function()
     refused("j must be below 4, got 4", policy.weight, policy, 4)
     refused("the state must be one of 4 variables", policy.restore, policy, { variables = 5 })
     refused("the weights are not those of 4", policy.restore, policy, { variables = 4, weights = "" })
+    local state = policy:state()
+    state.weights = state.weights:sub(1, 24) .. "\255\255\255\255\255\255\255\255"
+    refused("the weight of variable 3 is .*nan %[E_CORRUPT%]", policy.restore, policy, state)
+    state.weights, state.largest = policy:state().weights, -1
+    refused("the largest weight is %-1 %[E_CORRUPT%]", policy.restore, policy, state)
+    assert.equal(10, policy:total())
+    refused("state.at must be below 2, got 2", sched.cyclic({ variables = 2 }).restore, sched.cyclic { variables = 2 },
+      { variables = 2, at = 2 })
+    refused("there is no variable 1 in batch 1", sched.static({ order = { { 0 } } }).restore,
+      sched.static { order = { { 0 } } }, { batches = 1, at = 1, given = 1 })
     refused("option 'variables' must be an integer >= 1", sched.priority, { variables = 0 })
     refused("1 .. 2^32 %- 1 variables can be drawn", sched.priority, { variables = 2 ^ 33 })
     refused("did you mean 'eta'", sched.priority, { variables = 1, etta = 1 })

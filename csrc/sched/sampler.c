@@ -209,8 +209,13 @@ const double *epact_sampler_weights(const epact_sampler *s)
   return s->weighted ? s->sums.level[0] : NULL;
 }
 
-void epact_sampler_restore(epact_sampler *s, const double *weight, double largest)
+int epact_sampler_restore(epact_sampler *s, const double *weight, double largest)
 {
+  if (!s->weighted) return epact_fail(EPACT_E_MISUSE, "a uniform sampler has no weights");
+  for (int64_t j = 0; j < s->variables; j++)
+    if (!((weight[j] >= 0 && weight[j] <= LARGEST) || weight[j] == FRESH))
+      return epact_fail(EPACT_E_CORRUPT, "the weight of variable %lld is %g", (long long)j, weight[j]);
+  if (!(largest >= 0 && largest <= LARGEST)) return epact_fail(EPACT_E_CORRUPT, "the largest weight is %g", largest);
   s->fresh = 0;
   s->largest = largest;
   for (int64_t j = 0; j < s->variables; j++) {
@@ -218,6 +223,7 @@ void epact_sampler_restore(epact_sampler *s, const double *weight, double larges
     s->fresh += weight[j] == FRESH;
   }
   sums_build(&s->sums, s->variables);
+  return EPACT_OK;
 }
 
 int epact_sampler_check(epact_sampler *s, int64_t count, const uint32_t *variable)

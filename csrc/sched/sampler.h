@@ -36,8 +36,8 @@ EPACT_API epact_sampler_status epact_sampler_look(const epact_sampler *sampler);
 
 /** The weights without eta, one for each variable; NULL for a uniform sampler. */
 EPACT_API const double *epact_sampler_weights(const epact_sampler *sampler);
-/** Puts `weight` and `largest` where they were when these were read. */
-EPACT_API void epact_sampler_restore(epact_sampler *sampler, const double *weight, double largest);
+/** Puts weights and `largest` where they were when these were read. EPACT_E_CORRUPT when one cannot have been read. */
+EPACT_API int epact_sampler_restore(epact_sampler *sampler, const double *weight, double largest);
 
 /** EPACT_OK when the `count` ids of a batch are below `variables` and distinct; otherwise EPACT_E_MISUSE and a
  * sentence that names the first that is not. EPACT_E_NOMEM. */

@@ -127,9 +127,9 @@ function methods:restore(state)
   if type(state) ~= "table" or state.workers ~= self.workers then
     core.fail("balance:restore: the state must be one of %d workers", self.workers)
   end
+  local out, count = ffi.new "epact_balance *[1]", self.reader:take(state.waiting, "those that wait")
+  local ids = self.reader.ids
   if state.policy then self.policy:restore(state.policy) end
-  local ids, out = self.reader.ids, ffi.new "epact_balance *[1]"
-  local count = self.reader:take(state.waiting, "those that wait")
   for i = 0, count - 1 do ids.delta[i] = work_of(self, ids.id[i]) end
   check(C.epact_balance_new(self.workers, self.bound, out), "balance:restore")
   local fresh = core.own(out[0])

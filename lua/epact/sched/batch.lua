@@ -16,7 +16,11 @@ end
 
 --- Ids in an array that grows (12 bytes each).
 -- @treturn table `id` (`uint32_t[room]`), `delta` (`double[room]`); `id` and `delta` change with `reserve`
-function batch.new() return { room = 0, reserve = grow } end
+function batch.new()
+  local ids = { room = 0, reserve = grow }
+  ids:reserve(1)
+  return ids
+end
 
 --- The first `count` ids of an array as a list.
 function batch.list(id, count)

@@ -41,6 +41,9 @@ function methods:restore(state)
   if type(state) ~= "table" or state.variables ~= self.variables then
     core.fail("cyclic:restore: the state must be one of %d variables", self.variables)
   end
+  if options.argument("cyclic:restore", "state.at", "index", state.at) >= self.variables then
+    core.fail("cyclic:restore: state.at must be below %d, got %d", self.variables, state.at)
+  end
   self.at = state.at
   return self
 end

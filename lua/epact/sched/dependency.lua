@@ -128,10 +128,13 @@ function methods:restore(state)
   if type(state) ~= "table" or state.variables ~= self.variables then
     core.fail("dependency:restore: the state must be one of %d variables", self.variables)
   end
+  local reader, kept = self.reader, batch.new()
+  local count = reader:take(state.waiting, "those that wait")
+  kept:reserve(count)
+  ffi.copy(kept.id, reader.ids.id, count * ffi.sizeof "uint32_t")
+  local flying = reader:take(state.flight, "those in flight")
   if state.policy then self.policy:restore(state.policy) end
-  local kept = ffi.new("uint32_t[?]", #state.waiting + 1, state.waiting)
-  local flying = ffi.new("uint32_t[?]", #state.flight + 1, state.flight)
-  check(C.epact_dependency_restore(self.dependency, #state.waiting, kept, #state.flight, flying), "dependency:restore")
+  check(C.epact_dependency_restore(self.dependency, count, kept.id, flying, reader.ids.id), "dependency:restore")
   return self
 end
 

@@ -11,6 +11,19 @@
 --   local vars = policy:next(64)        -- move most, disturb each other least
 --   policy:feed(vars, update(vars))
 -- end
+-- @usage
+-- -- a policy of one's own: downhill first, by a list that is sorted now and then
+-- local own = { name = "steepest", at = 0 }
+-- function own:next(k)
+--   if self.at % variables == 0 then table.sort(order, function(a, b) return slope[a] > slope[b] end) end
+--   local vars = {}
+--   for i = 1, math.min(k, variables - self.at % variables) do
+--     vars[i] = order[self.at % variables + 1]
+--     self.at = self.at + 1
+--   end
+--   return vars
+-- end
+-- local policy = epact.sched.dependency { policy = own, columns = columns }
 local estimates = require "epact.sched.estimates"
 
 return {

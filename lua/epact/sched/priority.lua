@@ -84,8 +84,9 @@ function methods:restore(state)
   if type(state.weights) ~= "string" or #state.weights ~= self.variables * ffi.sizeof "double" then
     core.fail("priority:restore: the weights are not those of %d variables", self.variables)
   end
+  core.check(C.epact_sampler_restore(self.sampler, ffi.cast("const double *", state.weights),
+    tonumber(state.largest) or -1), "priority:restore")
   self.rng:restore(state.rng)
-  C.epact_sampler_restore(self.sampler, ffi.cast("const double *", state.weights), state.largest)
   return self
 end
 

@@ -38,6 +38,10 @@ function methods:restore(state)
   if type(state) ~= "table" or state.batches ~= #self.order then
     core.fail("static:restore: the state must be one of %d batches", #self.order)
   end
+  local vars = self.order[options.argument("static:restore", "state.at", "count", state.at)]
+  if options.argument("static:restore", "state.given", "index", state.given) >= (vars and #vars or 0) then
+    core.fail("static:restore: there is no variable %d in batch %d", state.given, state.at)
+  end
   self.at, self.given = state.at, state.given
   return self
 end
