@@ -129,7 +129,7 @@ describe("dependency", function()
           local counts = filter:counts()
           assert.is_true(counts.dropped > 0 and counts.scheduled > 150)
           if kind == "sparse" then assert.equal(0, counts.misses) end
-          if kind == "long" or kind == "dense" then assert.is_true(counts.misses > 50) end
+          if kind == "long" then assert.is_true(counts.misses > 50) end
         end
       end
     end)
@@ -216,7 +216,7 @@ describe("dependency", function()
   end)
 
   it("decides the same with any memory of pairs, and keeps to its bytes", function()
-    local list = correlated(rng(9), 60, 25, 1)
+    local list = correlated(rng(9), 60, 4100, 1) -- dense ones are remembered from 4096 rows on
     local x, first = columns_of(list, false, { intercept = true }), nil
     for _, bytes in ipairs { 0, 64, 1024, 2 ^ 20 } do
       local filter = sched.dependency { policy = policies.random(#list), columns = x, rho = 0.3, cache = bytes }
@@ -232,7 +232,7 @@ describe("dependency", function()
       if bytes == 0 then assert.equal(0, counts.hits) end
       if bytes == 2 ^ 20 then
         assert.is_true(counts.misses <= #list * (#list - 1) / 2) -- no pair was computed twice
-        assert.is_true(counts.hits > 4 * counts.misses)
+        assert.is_true(counts.hits > 2 * counts.misses)
       end
       first = first or batches
       assert.same(first, batches)

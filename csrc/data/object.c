@@ -251,13 +251,13 @@ int epact_dense_transpose(const epact_dense *dense, int64_t first, int64_t end, 
   int code = check_columns(cols, first, end);
   if (!code) code = epact_dense_new(end - first, rows, &new);
   if (code) return code;
+  double *to = new->value; // NOLINT: a failure's code is not 0
   for (int64_t top = 0; top < rows; top += TILE)
     for (int64_t left = first; left < end; left += TILE)
       for (int64_t row = top; row < rows && row < top + TILE; row++)
         for (int64_t column = left; column < end && column < left + TILE; column++)
-          new->value[(column - first) * rows + row] =
-              dense->value[row * cols + column]; // NOLINT: a failure's code is not 0
-  *transpose = new;                              // NOLINT
+          to[(column - first) * rows + row] = dense->value[row * cols + column];
+  *transpose = new;
   return EPACT_OK;
 }
 

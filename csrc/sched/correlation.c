@@ -64,7 +64,6 @@ static double compute(const correlation *c, const correlated *a, const correlate
 
 double correlation_size(correlation *c, const correlated *a, const correlated *b)
 {
-  if (!a->entries.index && a->entries.count < SLOW_COLUMN) return compute(c, a, b);
   double size = pairs_find(&c->pairs, a->id, b->id);
   if (size >= 0) return size;
   size = compute(c, a, b);

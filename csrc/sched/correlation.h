@@ -6,10 +6,7 @@
 
 #include "../kernel/column.h"
 
-enum {
-  LONG_COLUMN = 512, /* entries from which on sparse columns are not summed along the rows */
-  SLOW_COLUMN = 4096 /* entries from which on a product of dense ones is worth to be remembered */
-};
+enum { LONG_COLUMN = 512 }; /* entries from which on a product is worth to be remembered */
 
 typedef struct {
   epact_columns x, stored; /* stored: neither centred nor scaled */

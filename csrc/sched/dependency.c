@@ -7,6 +7,7 @@
 
 #include "correlation.h"
 #include "seen.h"
+#include "unit.h"
 
 #include <math.h>
 
@@ -34,6 +35,7 @@ struct epact_dependency {
   id_list waiting, put_off, flight; /* put_off: those of this batch */
   int64_t wanted, left, missed;     /* missed: of put_off, those that were waiting before */
   slot *slot;
+  unit_columns unit; /* one for each slot, and the candidate's after the last */
   int64_t slots, longs;
   size_t slot_room;
   double largest_mean; /* of factor |mean| of the slots */
@@ -53,6 +55,7 @@ static void destroy(void *object)
   free(d->put_off.id);
   free(d->flight.id);
   free(d->slot);
+  free(d->unit.column);
   free(d->head);
   free(d->entry);
   free(d->touched);
@@ -68,6 +71,7 @@ int epact_dependency_new(const epact_columns *x, const double *squared_norm, dou
   d->rho = rho;
   d->of = (correlation){ .x = *x, .stored = *x, .squared_norm = squared_norm, .normalise = normalise };
   d->of.stored.mean = d->of.stored.inverse_scale = NULL;
+  unit_init(&d->unit, &d->of);
   if (x->start) d->head = epact_calloc((size_t)x->rows, sizeof *d->head);
   if ((x->start && !d->head) || pairs_init(&d->of.pairs, (size_t)cache_bytes)) {
     epact_release(d);
@@ -143,9 +147,26 @@ static bool meets_short(epact_dependency *d, const correlated *candidate)
   return meets;
 }
 
+/* Of dense columns: exactly only where the product in single precision is near to rho. */
+static bool meets_unit(epact_dependency *d, const correlated *candidate)
+{
+  unit_set(&d->unit, d->slots, candidate);
+  for (int64_t first = 0; first < d->slots; first += 4) {
+    float product[4];
+    unit_products(&d->unit, first, d->slots, product);
+    for (int64_t i = first; i < first + 4 && i < d->slots; i++) {
+      const double size = fabs((double)product[i - first]);
+      if (size >= d->rho + UNIT_ERROR) return true;
+      if (!(size < d->rho - UNIT_ERROR) && correlation_size(&d->of, candidate, &d->slot[i].is) >= d->rho) return true;
+    }
+  }
+  return false;
+}
+
 static bool meets_any(epact_dependency *d, const correlated *candidate)
 {
   if (candidate->factor == 0) return false;
+  if (d->unit.stride) return meets_unit(d, candidate);
   if (!candidate->is_long && meets_short(d, candidate)) return true;
   if (!candidate->is_long && d->longs == 0) return false;
   for (int64_t i = d->slots - 1; i >= 0; i--) {
@@ -179,6 +200,7 @@ static void clear_slots(epact_dependency *d)
 
 static int reserve_slots(epact_dependency *d, size_t count)
 {
+  if (unit_reserve(&d->unit, count + 1)) return EPACT_E_NOMEM;
   if (count <= d->slot_room) return EPACT_OK;
   const size_t room = count + count / 2;
   if (epact_grow(&d->slot, room, sizeof *d->slot) || epact_grow(&d->touched, room, sizeof *d->touched))
@@ -201,6 +223,7 @@ static int add_slot(epact_dependency *d, const correlated *added)
     d->entry[d->entries++] = (row_entry){ c.value[e], (uint32_t)d->slots, d->head[c.index[e]] };
     d->head[c.index[e]] = (uint32_t)d->entries;
   }
+  if (d->unit.stride) unit_set(&d->unit, d->slots, added);
   if (mean > d->largest_mean) d->largest_mean = mean;
   d->longs += added->is_long;
   d->slot[d->slots++] = (slot){ .is = *added };

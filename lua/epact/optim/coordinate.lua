@@ -11,7 +11,7 @@
 -- spectral radius of X'X allows), "greedy" (in each of some blocks of correlated columns the coordinate that would move
 -- most), "dynamic" (STRADS: by priority, and none that is correlated with another one under way), or a policy of
 -- `epact.sched`. Coordinates that step together from the same residual may overshoot: when the objective rises, all go
--- back to where it was lowest, and half as many step together from then on.
+-- back to where it was lowest, and half as many step together for a while.
 --
 -- Sources: Bradley, Kyrola, Bickson, Guestrin 2011 (Shotgun); Scherrer, Tewari, Halappanavar, Haglin 2012
 -- (block-greedy); Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Ndiaye, Fercoq, Gramfort, Salmon 2017 (gap).
@@ -45,7 +45,7 @@ local known = {
   order = { "any", "dynamic" },
   parallel = { "count" },                    -- coordinates that step together; default: by the order
   depth = { "index", 0 },                    -- phases under way beyond the one that is computed
-  rho = { "positive", 0.1 },                 -- "dynamic": correlations below it are no dependency
+  rho = { "positive", 0.2 },                 -- "dynamic": correlations below it are no dependency
   blocks = { "count", 32 },                  -- "greedy": of correlated columns
   guard = { "boolean", true },               -- go back and step more carefully when the objective rises
   tolerance = { "positive", 1e-6 },          -- of the gap, in units of the objective at b = 0
@@ -186,13 +186,19 @@ function methods:keep()
   self.gap, self.lowest = now.gap, math.min(self.lowest or now.objective, now.objective)
   ffi.copy(self.best, self.b, self.columns * 8)
   self.best_intercept = self.intercept
+  self.calm = self.calm + 1
+  if self.calm >= self.patience and self.parallel < self.order.parallel then
+    self.parallel, self.calm = math.min(2 * self.parallel, self.order.parallel), 0
+  end
   return true
 end
 
---- Back to where the objective was lowest, from where half as many coordinates step together, or by shorter steps.
+--- Back to where the objective was lowest, from where half as many coordinates step together, or by shorter steps. Twice
+-- as many again are tried after some looks without a rise, twice as many as the last time.
 function methods:back_off()
   ffi.copy(self.b, self.best, self.columns * 8)
   self.intercept, self.wild = self.best_intercept, false
+  self.patience, self.calm = 2 * self.patience, 0
   if self.parallel > 1 then
     self.parallel = math.floor(self.parallel / 2)
   else
@@ -226,7 +232,7 @@ local function begin(w, X, y, o)
   design.new(where, X, false) -- checks X
   local self = setmetatable({
     where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
-    phase_seconds = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p),
+    phase_seconds = 0, patience = 2, calm = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p),
     best = linear.zeros(p),
     correlation = linear.zeros(p), curvature = linear.zeros(p), scale = linear.zeros(p),
   }, class)
@@ -305,7 +311,7 @@ end
 -- @tparam ?table given `loss` ("squared", "huber", "logistic", "squared_hinge", "smoothed_hinge"), `width` (1),
 -- `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2` (0), `intercept`,
 -- `standardise` (true), `order` ("dynamic"; see above), `parallel` (coordinates that step together: 32; 1 for "cyclic"
--- and "random"; P* for "shotgun"; all blocks for "greedy"), `depth` (0), `rho` (0.1), `blocks` (32), `guard` (true),
+-- and "random"; P* for "shotgun"; all blocks for "greedy"), `depth` (0), `rho` (0.2), `blocks` (32), `guard` (true),
 -- `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0), `max_updates` (10000 a column), `every`
 -- (updates between two looks at the gap, one a column), `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (epact_dense, columns x 1, for X as it is), `intercept`,

@@ -52,7 +52,7 @@ end
 function makers.dynamic(fit, X)
   local policy = sched.dependency {
     policy = sched.priority { variables = fit.columns, seed = fit.w.seed },
-    columns = whole_columns(fit, X), rho = fit.o.rho,
+    columns = whole_columns(fit, X), rho = fit.o.rho, candidates = 2,
   }
   return { policy = policy, parallel = 32 }
 end
