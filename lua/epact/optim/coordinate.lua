@@ -193,8 +193,8 @@ function methods:keep()
   return true
 end
 
---- Back to where the objective was lowest, from where half as many coordinates step together, or by shorter steps. Twice
--- as many again are tried after some looks without a rise, twice as many as the last time.
+--- Back to where the objective was lowest, from where half as many coordinates step together, or by shorter steps.
+-- As many as before are tried again after some looks without a rise; each time after twice as many.
 function methods:back_off()
   ffi.copy(self.b, self.best, self.columns * 8)
   self.intercept, self.wild = self.best_intercept, false
@@ -232,7 +232,8 @@ local function begin(w, X, y, o)
   design.new(where, X, false) -- checks X
   local self = setmetatable({
     where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
-    phase_seconds = 0, patience = 2, calm = 0, started = core.C.epact_now(), scalars = linear.zeros(4), b = linear.zeros(p),
+    phase_seconds = 0, patience = 2, calm = 0, started = core.C.epact_now(), scalars = linear.zeros(4),
+    b = linear.zeros(p),
     best = linear.zeros(p),
     correlation = linear.zeros(p), curvature = linear.zeros(p), scale = linear.zeros(p),
   }, class)
