@@ -142,6 +142,45 @@ describe("strads", function()
     end
   end)
 
+  describe("loses a worker in the middle of a phase:", function()
+    -- Worker 2 is killed while it pushes phase 50. Each gives its own power of ten.
+    local script = [[
+      local epact = require "epact"
+      local sums = epact.run({ workers = 1, lease = 2, servers = 1, on_loss = "%s" }, function(w)
+        local sums = {}
+        epact.strads(w, { variables = 9, depth = %d, phases = 200,
+          schedule = function(_, phase) return { phase %% 9 } end,
+          push = function(_, phase)
+            if w.id == 2 and phase == 50 then os.execute "kill -9 $PPID" end
+            return 10 ^ w.id
+          end,
+          pull = function(_, sum, phase) sums[phase + 1] = sum[0] end })
+        return sums
+      end)
+      print(table.concat(sums, " "))]]
+
+    it("an error that names it, everywhere", function()
+      local results = jobs.run(script:format("fail", 0), { processes = 3 })
+      for rank = 0, 1 do
+        assert.equal(1, results[rank].code, results[rank].errors)
+        assert.matches("rank 2 was lost (worker 2, ", results[rank].errors, 1, true)
+        assert.matches("[E_LOST]", results[rank].errors, 1, true)
+      end
+    end)
+
+    for _, depth in ipairs { 0, 2 } do
+      it(("the others go on without what it gave, depth %d"):format(depth), function()
+        local results = jobs.run(script:format("continue", depth), { processes = 3 })
+        local expected = {}
+        for phase = 0, 199 do expected[phase + 1] = phase < 50 and 111 or 11 end
+        for rank = 0, 1 do
+          assert.equal(0, results[rank].code, results[rank].errors)
+          assert.equal(table.concat(expected, " "), results[rank].output:match "[^\n]*")
+        end
+      end)
+    end
+  end)
+
   it("names the phase when a schedule returns what it must not", function()
     local cases = {
       { function() end, "phase 2: schedule must return a list of variables, or false to end, got nil" },
