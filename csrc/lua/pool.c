@@ -242,15 +242,6 @@ int epact_pool_wait(epact_pool *pool, double seconds, epact_outcome *outcome)
   return code;
 }
 
-int epact_pool_busy(epact_pool *pool)
-{
-  int busy = 0;
-  pthread_mutex_lock(&pool->lock);
-  for (int i = 0; i < pool->threads; i++) busy += pool->thread[i].state == GIVEN || pool->thread[i].state == RUNNING;
-  pthread_mutex_unlock(&pool->lock);
-  return busy;
-}
-
 int epact_pool_close(epact_pool *pool, double grace)
 {
   if (!pool) return EPACT_OK;

@@ -23,8 +23,6 @@ typedef struct {
 /** The next outcome. Waits at most `seconds`. @return EPACT_OK, EPACT_E_AGAIN, or
  * EPACT_E_INTERRUPTED once for each SIGINT or SIGTERM while epact_signals_watch is on. */
 EPACT_API int epact_pool_wait(epact_pool *pool, double seconds, epact_outcome *outcome);
-/** Workers that have a task. */
-EPACT_API int epact_pool_busy(epact_pool *pool);
 /** Ends the threads and frees the pool. Threads still busy after `grace` seconds are left behind
  * with all they use: then EPACT_E_AGAIN is returned and nothing is freed. */
 EPACT_API int epact_pool_close(epact_pool *pool, double grace);

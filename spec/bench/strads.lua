@@ -1,6 +1,6 @@
 --- What a phase of schedule, push and pull costs when the three do next to nothing.
--- `luajit spec/bench/strads.lua [--phases N]`, half a minute. CPU is that of worker 0, which also schedules; the clock's
--- time has, with more workers than cores, the switches between them, too. `limit`: the same workers doing nothing
+-- `luajit spec/bench/strads.lua [--phases N]`, half a minute. CPU is that of worker 0, which also schedules. The clock
+-- counts, with more workers than cores, the switches between them, too. `limit`: the same workers doing nothing
 -- but barriers on a table of one cell.
 
 package.path = "./lua/?.lua;./lua/?/init.lua;./spec/?.lua;" .. package.path
