@@ -14,6 +14,7 @@
 #include "lasso.h"
 #include "lasso_set.h"
 #include "mf.h"
+#include "mf_ccd.h"
 #include "adaptive.h"
 #include "graph_cut.h"
 #include "metric.h"

@@ -14,6 +14,8 @@
 --   clocks old. Any number of processes.
 -- - "rotation" (`epact.model.mf.rotation`): blocks of users and items such that workers never meet (DSGD): the result
 --   of a serial run. Any number of processes; fastest in one.
+-- - "ccd" (`epact.model.mf.ccd`): no steps, but each number of a factor in its turn the best there is, for all users and
+--   then all items (CCD++). The result does not depend on the number of workers. Any number of processes.
 -- - "hogwild" (`epact.model.mf.hogwild`): random ratings of all users, on rows shared without a lock. One process.
 --
 -- With snapshots (`epact.run`'s option) training goes on where it was; not with "hogwild".
@@ -31,7 +33,7 @@ local mf = { Model = model.Model }
 
 local orders = {
   shards = require "epact.model.mf.shards", rotation = require "epact.model.mf.rotation",
-  hogwild = require "epact.model.mf.hogwild",
+  hogwild = require "epact.model.mf.hogwild", ccd = require "epact.model.mf.ccd",
 }
 
 local known = {
@@ -43,9 +45,10 @@ local known = {
   decay = { "positive", 0.95 },       -- of the steps, an epoch
   epochs = { "count", 30 },
   tolerance = { "positive" },         -- default: all epochs
-  order = { { "shards", "rotation", "hogwild" }, "shards" },
+  order = { { "shards", "rotation", "hogwild", "ccd" }, "shards" },
   clocks = { "count", 16 },           -- an epoch: how finely workers exchange changes (hogwild: deal ratings)
   blocks = { "count" },               -- rotation: parts of users and items
+  inner = { "count" },                -- ccd: how often a factor's users and items take turns (1)
   deviation = { "non_negative", 0.1 }, -- of the factors at the start
   test = { "any" },                   -- ratings to measure the error on
   seed = { "integer" },
@@ -71,6 +74,15 @@ local function read_options(w, given)
   if o.filter and o.order ~= "shards" then
     core.fail("mf.fit: option 'filter' is one of order \"shards\", not of %q", o.order)
   end
+  if o.inner and o.order ~= "ccd" then
+    core.fail("mf.fit: option 'inner' is one of order \"ccd\", not of %q", o.order)
+  end
+  if o.order == "ccd" then
+    for _, name in ipairs { "step", "bias_step", "decay", "clocks" } do
+      if given[name] ~= nil then core.fail("mf.fit: option '%s' is none of order \"ccd\", which has no steps", name) end
+    end
+  end
+  o.inner = o.inner or 1
   if o.blocks and (o.blocks < w.workers or o.blocks > 1024) then
     core.fail("mf.fit: option 'blocks' must be in %d (the workers) .. 1024, got %d", w.workers, o.blocks)
   end
