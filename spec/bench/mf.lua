@@ -120,7 +120,8 @@ local function throughput(name, ratings, k)
 end
 
 -- The first epoch whose test error is at most each target, and at most 1 % and 0.5 % above the `reference`'s lowest
--- (default: this run's), and whose objective is at most the reference's last; its time from a run that measures no error.
+-- (default: this run's), and whose objective is at most the reference's last; its time from a run that measures no
+-- error.
 -- @treturn table `test` and `objective`, a reference
 local function time_to(name, ratings, test, given, targets, reference)
   for _, workers in ipairs { 1, o.workers } do
@@ -133,9 +134,9 @@ local function time_to(name, ratings, test, given, targets, reference)
     local lowest = errors[1]
     for _, now in ipairs(errors) do if now.test < lowest.test then lowest = now end end
     reference = reference or { test = lowest.test, objective = errors[#errors].objective }
-    print(("%s, k = %d, %s, %d workers: test RMSE %.4f at %.3f s (CPU %.3f s, epoch %d); preparation %.3f s"):format(name,
-      given.factors, given.order, workers, lowest.test, best[lowest.epoch].seconds, best[lowest.epoch].cpu, lowest.epoch,
-      model.preparation_seconds))
+    print(("%s, k = %d, %s, %d workers: test RMSE %.4f at %.3f s (CPU %.3f s, epoch %d); preparation %.3f s"):format(
+      name, given.factors, given.order, workers, lowest.test, best[lowest.epoch].seconds, best[lowest.epoch].cpu,
+      lowest.epoch, model.preparation_seconds))
     local function first(what, target, field)
       for _, now in ipairs(errors) do
         if now[field] <= target then

@@ -31,8 +31,8 @@ local function terms_of(list)
 end
 
 --- Adds terms to the residuals, e += scale own[row] other[id].
--- @tparam table terms a list of `{ own =, other =, scale = }`, float arrays (from the side's first row on; nil: ones), at
--- most two of them with both
+-- @tparam table terms a list of `{ own =, other =, scale = }`, float arrays (from the side's first row on; nil: ones),
+-- at most two of them with both
 -- @treturn number the sum of their squares then
 function methods:add(terms)
   local list, count = terms_of(terms)
@@ -63,8 +63,8 @@ end
 
 --- The ratings of users (`number` 0) or items (1) first .. last - 1, sorted by them: 8 bytes a rating, and 16 a row of
 -- the other side.
--- @tparam table o `ratings`, `number`, `first`, `last`, `mean` (what the residuals begin without), `count` (int64_t array:
--- ratings of each user or item)
+-- @tparam table o `ratings`, `number`, `first`, `last`, `mean` (what the residuals begin without), `count` (int64_t
+-- array: ratings of each user or item)
 return function(o)
   local count = 0
   for row = o.first, o.last - 1 do count = count + tonumber(o.count[row]) end

@@ -14,8 +14,8 @@
 --   clocks old. Any number of processes.
 -- - "rotation" (`epact.model.mf.rotation`): blocks of users and items such that workers never meet (DSGD): the result
 --   of a serial run. Any number of processes; fastest in one.
--- - "ccd" (`epact.model.mf.ccd`): no steps, but each number of a factor in its turn the best there is, for all users and
---   then all items (CCD++). The result does not depend on the number of workers. Any number of processes.
+-- - "ccd" (`epact.model.mf.ccd`): no steps; each number of a factor in its turn becomes the best there is, for all users
+--   and then all items (CCD++). The result does not depend on the number of workers. Any number of processes.
 -- - "hogwild" (`epact.model.mf.hogwild`): random ratings of all users, on rows shared without a lock. One process.
 --
 -- With snapshots (`epact.run`'s option) training goes on where it was; not with "hogwild".
@@ -247,14 +247,15 @@ function methods:train()
     local now, clock = self:measure()
     if clock then
       order.factors:restore()
-      local failure = ("mf.fit: diverged at clock %d (epoch %d): the step %g is too large, try %g [E_DIVERGED]"):format(
-        clock, epoch + 1, o.step, o.step / 4)
+      local reason = o.order == "ccd" and "a number left the range of floats: the ratings are too large"
+        or ("the step %g is too large, try %g"):format(o.step, o.step / 4)
+      local failure = ("mf.fit: diverged at clock %d (epoch %d): %s [E_DIVERGED]"):format(clock, epoch + 1, reason)
       if not self.keeps then core.fail("%s", failure) end
       return "DIVERGED", failure
     end
     order.factors:save()
     if self.keeps and order.shares then self:barrier(3) end -- the next epoch's steps are on what is saved here
-    now.step = step
+    now.step = o.order ~= "ccd" and step or nil
     self.history[epoch + 1] = now
     if self.w.id == 0 and o.on_report then o.on_report(now) end
     self.at = { epoch = epoch + 1, done = 0, barriers = 0, sum = 0 }
@@ -309,8 +310,10 @@ end
 -- @tparam ?table given `factors` (8; 0: biases alone; may be more than users or items), `lambda` (0.05), `step`
 -- (0.005), `bias_lambda` and `bias_step` (those of the factors), `decay` (0.95, of the steps each epoch), `epochs`
 -- (30), `tolerance` (stops when the error on the test ratings, or else on the training ratings, changes by less for
--- three epochs), `order` ("shards", "rotation", "hogwild"), `clocks` (an epoch, 16), `blocks` (of a rotation; default:
--- a multiple of the workers, for blocks that stay in a cache), `deviation` (of the factors at the start, 0.1), `test`
+-- three epochs), `order` ("shards", "rotation", "hogwild", "ccd"), `clocks` (an epoch, 16), `blocks` (of a rotation;
+-- default: a multiple of the workers, for blocks that stay in a cache), `inner` (of ccd, 1: how often users and items
+-- of a factor take turns; ccd has no `step`, `bias_step`, `decay` and `clocks`), `deviation` (of the factors at the start,
+-- 0.1), `test`
 -- (ratings), `seed`, `on_divergence` ("error", "keep"), `name`, `filter` (of the items' increments in shards, see
 -- `epact.worker:table`), `on_report`
 -- @treturn epact.model.mf.model on every worker the same, with the methods `predict`, `score` and `save`: `user` (users
@@ -318,7 +321,7 @@ end
 -- range of the ratings), `users`, `items`, `ratings` (their number), `cold_users` and `cold_items` (how many have no
 -- ratings: their rows are zeros), `status` ("CONVERGED", "MAXITER" or "DIVERGED"), `failure`, `objective`,
 -- `preparation_seconds`, and `history`: a list of `{ epoch, train, test, objective, step, seconds }` with the root mean
--- squared errors, on the training ratings before the step of each, as in the objective
+-- squared errors, on the training ratings before the step of each (ccd: at the end of the epoch), as in the objective
 function mf.fit(w, ratings, given)
   options.worker("mf.fit", w)
   local fit = begin(w, ratings, given)

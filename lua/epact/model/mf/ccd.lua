@@ -1,13 +1,13 @@
 --- Matrix factorisation with order "ccd": one factor at a time, each number of it the best there is (CCD++).
 --
--- A variable is a factor f, its users' numbers u and its items' numbers v; the biases, whose product is u 1' + 1 v', are
+-- A variable is a factor f, its users' numbers u and its items' numbers v; the biases, u 1' + 1 v' of the model, are
 -- one more. With all others fixed,
 --
 --   u_r = sum e v_c / (sum v_c^2 + lambda n_r)   over the ratings (r, c) of r,   e without this factor,
 --
--- then v likewise, `inner` times in turn: the objective never rises, and there is no step to choose. Users and items are
--- dealt to the workers by their ratings. A worker has the ratings of its users by user, and those of its items by item,
--- with a residual each; it finds u of its users, then v of its items, and between the two all get what the others found:
+-- then v likewise, `inner` times in turn: the objective never rises, and there is no step to choose. Users and items
+-- are dealt to the workers by their ratings. A worker has the ratings of its users by user, and those of its items by item,
+-- with a residual each; it finds u of its users, then v of its items, and between the two all get what others found:
 -- 2 (1 + factors inner) barriers an epoch. Each number is one worker's, from the same ratings in the same order: the
 -- factors are, bit for bit, the same for any number of workers.
 --
@@ -48,8 +48,8 @@ local function new_vectors(name, size, first, factors, shared)
   return self
 end
 
--- What takes variable v out of the model that the residual of `mine` is of, or puts it in (`scale` -1). The biases' other
--- half is not on the side: but it has changed, or is about to.
+-- What takes variable v out of the model that the residual of `mine` is of, or (`scale` -1) puts it in. The biases' other half
+-- is a number of the other side.
 local function put_back(mine, other, v, bias, scale)
   if v ~= bias then return { { own = mine.own(v), other = other.of(v), scale = scale } } end
   return { { own = mine.own(v), scale = scale } }
@@ -146,12 +146,19 @@ function methods:finish(i)
   for _, side in ipairs(self.sides) do side.mine.swap(done.v) end
 end
 
+-- A resumed run goes on from residuals that are summed anew; so does, after each saving, one that is not disturbed.
+function methods:heed_saving()
+  for _, side in ipairs(self.saved and self.sides or {}) do side.stale = true end
+  self.saved = false
+end
+
 --- One epoch: variable after variable.
 function methods:pass()
   local fit, plan = self.fit, self.plan
   local at, users = fit.at, self.sides[1]
   for i = at.done + 1, #plan do
     self:finish(i - 1)
+    self:heed_saving()
     local step = plan[i]
     if not at.diverged then
       self:improve(step.side, step.v, step.again)
@@ -159,13 +166,10 @@ function methods:pass()
     end
     at.done = i
     fit.w:barrier()
-    if self.saved then -- a resumed run goes on from residuals like these
-      for _, side in ipairs(self.sides) do side.stale = true end
-      self.saved = false
-    end
   end
   self:finish(#plan)
   if at.diverged then return end
+  self:heed_saving()
   if users.stale then self:rebuild(users) end
   local squares = users.kernel:add(self:move(users, nil))
   fit:learned(squares - squares == 0 and squares or nil)
@@ -198,7 +202,9 @@ end
 --- The rows are exact at every end of an epoch.
 function methods:settle() end
 
-function methods:begin() self.fit.w:barrier() end
+function methods:begin(resumed)
+  if not resumed then self.fit.w:barrier() end
+end
 
 function methods:state()
   self.saved = true
@@ -223,14 +229,14 @@ end
 
 --- Draws what there is at first.
 function methods:draw()
-  local fit, factors, all = self.fit, self.factors, self
+  local fit, factors = self.fit, self.factors
   local users, items, k, stride = self.sides[1].mine, self.sides[2].mine, self.bias, self.factors.stride
   factors:draw(fit.seed, fit.o.deviation, self, fit.travels)
   if not fit.travels then
     read(users, factors.user, self.base, stride, k, self.first, self.last)
     return read(items, factors.item, 0, stride, k, self.item_first, self.item_last)
   end
-  all = { users = self.users, items = self.items, base = 0, first = 0, last = self.users.size }
+  local all = { users = self.users, items = self.items, base = 0, first = 0, last = self.users.size }
   local drawn = fit:new_factors { users = self.users.size, item = factors.item }
   drawn:draw(fit.seed, fit.o.deviation, all, true)
   read(users, drawn.user, 0, stride, k, 0, self.users.size)
