@@ -14,8 +14,8 @@
 --   clocks old. Any number of processes.
 -- - "rotation" (`epact.model.mf.rotation`): blocks of users and items such that workers never meet (DSGD): the result
 --   of a serial run. Any number of processes; fastest in one.
--- - "ccd" (`epact.model.mf.ccd`): no steps; each number of a factor in its turn becomes the best there is, for all users
---   and then all items (CCD++). The result does not depend on the number of workers. Any number of processes.
+-- - "ccd" (`epact.model.mf.ccd`): no steps; each number of a factor in its turn becomes the best there is, for all
+--   users, then all items (CCD++). The result does not depend on the number of workers. Any number of processes.
 -- - "hogwild" (`epact.model.mf.hogwild`): random ratings of all users, on rows shared without a lock. One process.
 --
 -- With snapshots (`epact.run`'s option) training goes on where it was; not with "hogwild".
@@ -312,10 +312,9 @@ end
 -- (30), `tolerance` (stops when the error on the test ratings, or else on the training ratings, changes by less for
 -- three epochs), `order` ("shards", "rotation", "hogwild", "ccd"), `clocks` (an epoch, 16), `blocks` (of a rotation;
 -- default: a multiple of the workers, for blocks that stay in a cache), `inner` (of ccd, 1: how often users and items
--- of a factor take turns; ccd has no `step`, `bias_step`, `decay` and `clocks`), `deviation` (of the factors at the start,
--- 0.1), `test`
--- (ratings), `seed`, `on_divergence` ("error", "keep"), `name`, `filter` (of the items' increments in shards, see
--- `epact.worker:table`), `on_report`
+-- of a factor take turns; ccd has no `step`, `bias_step`, `decay` and `clocks`), `deviation` (of the factors at the
+-- start, 0.1), `test` (ratings), `seed`, `on_divergence` ("error", "keep"), `name`, `filter` (of the items' increments
+-- in shards, see `epact.worker:table`), `on_report`
 -- @treturn epact.model.mf.model on every worker the same, with the methods `predict`, `score` and `save`: `user` (users
 -- x (factors + 1): p_u, then b_u) and `item` (items x (factors + 1)), dense; `factors`, `mean`, `low` and `high` (the
 -- range of the ratings), `users`, `items`, `ratings` (their number), `cold_users` and `cold_items` (how many have no

@@ -6,10 +6,10 @@
 --   u_r = sum e v_c / (sum v_c^2 + lambda n_r)   over the ratings (r, c) of r,   e without this factor,
 --
 -- then v likewise, `inner` times in turn: the objective never rises, and there is no step to choose. Users and items
--- are dealt to the workers by their ratings. A worker has the ratings of its users by user, and those of its items by item,
--- with a residual each; it finds u of its users, then v of its items, and between the two all get what others found:
--- 2 (1 + factors inner) barriers an epoch. Each number is one worker's, from the same ratings in the same order: the
--- factors are, bit for bit, the same for any number of workers.
+-- are dealt to the workers by their ratings. A worker has the ratings of its users by user, and those of its items by
+-- item, with a residual each; it finds u of its users, then v of its items, and between the two all get what others
+-- found: 2 (1 + factors inner) barriers an epoch. Each number is one worker's, from the same ratings in the same order:
+-- the factors are, bit for bit, the same for any number of workers.
 --
 -- A residual is brought from a variable to the next in the pass that needs it: the product of the one that was worked
 -- on is taken out, that of the next put back ("closed" and "opened" below).
@@ -48,8 +48,8 @@ local function new_vectors(name, size, first, factors, shared)
   return self
 end
 
--- What takes variable v out of the model that the residual of `mine` is of, or (`scale` -1) puts it in. The biases' other half
--- is a number of the other side.
+-- The product of variable v, for the residuals of the side `mine` (scale 1: put back; -1: taken out again). Of the
+-- biases this is the side's half.
 local function put_back(mine, other, v, bias, scale)
   if v ~= bias then return { { own = mine.own(v), other = other.of(v), scale = scale } } end
   return { { own = mine.own(v), scale = scale } }
