@@ -20,7 +20,8 @@ local o = epact.command.read {
   { "beta", "positive", 0.01, "prior of each word in a topic" },
   { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
-  { "blocks", "count", 32, "clocks a sweep" },
+  { "order", { "documents", "rotation" }, "documents", "each worker its documents, or blocks of words that go round" },
+  { "blocks", "count", nil, "clocks a sweep (default: 32 of documents, or of words one a worker)" },
   { "every", "count", 10, "sweeps between two likelihoods" },
   { "start", { "random", "sequential" }, "random", "first topics: random, or sequential (sooner on short documents)" },
   { "seed", "integer", 1, "of the random numbers" },
@@ -46,7 +47,7 @@ local function train(corpus, vocabulary)
     snapshot = o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil }, function(w)
     local line = w.id == 0 and progress.new(o.sweeps)
     local model = lda.fit(w, corpus, {
-      topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, blocks = o.blocks,
+      topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, blocks = o.blocks, order = o.order,
       every = o.every, on_report = function(now)
         line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
           progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))
@@ -69,16 +70,18 @@ local function show(result, report)
   for i, now in ipairs(result.history) do curve[i] = now.likelihood end
   local counts = report.tables["lda.counts"]
   print(("\nlog-likelihood per token %s %.4f"):format(epact.plot.sparkline(curve), last.likelihood))
-  print(("%.1f s, %s tokens/s, %.1f bytes of sampler state a token; staleness observed: mean %.2f, max %d"):format(
-    last.seconds, progress.amount(last.tokens * last.sweep / last.seconds), result.bytes, counts.staleness_mean,
-    counts.staleness_max))
+  local stale = last.error and ("totals of topics wrong by %.2g of the tokens"):format(last.error)
+    or ("staleness observed: mean %.2f, max %d"):format(counts.staleness_mean, counts.staleness_max)
+  print(("%.1f s, %s tokens/s, %.1f bytes of sampler state a token; %s"):format(last.seconds,
+    progress.amount(last.tokens * last.sweep / last.seconds), result.bytes, stale))
 end
 
 epact.command.main(function()
   if o.resume and o.snapshot == "" then error("--resume needs --snapshot DIR", 0) end
   local corpus, vocabulary = load()
-  print(("%d documents, %d words, %s tokens; %d topics, %d workers, staleness %s"):format(corpus.documents,
-    corpus.words, progress.amount(tonumber(corpus.tokens)), o.topics, o.workers, tostring(o.staleness)))
+  print(("%d documents, %d words, %s tokens; %d topics, %d workers, %s"):format(corpus.documents, corpus.words,
+    progress.amount(tonumber(corpus.tokens)), o.topics, o.workers,
+    o.order == "documents" and "staleness " .. tostring(o.staleness) or o.order))
   if o.out ~= "" then os.execute("mkdir -p '" .. o.out:gsub("'", "'\\''") .. "'") end
   local result, report = train(corpus, vocabulary)
   if not result then return end -- worker 0 is in another process

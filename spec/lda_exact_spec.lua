@@ -14,8 +14,9 @@ local log_joint = support.log_joint
 
 describe("the LDA sampler draws from its target", function()
   --- Total variation between `draws` states of a chain and p(z | w), in units of what independent draws would give.
-  local function excess(documents, topics, draws, target_alpha, target_beta)
-    local tokens, lda = 0, sampler(documents, { words = 3, topics = topics, record = 0 })
+  local function excess(documents, topics, draws, target_alpha, target_beta, block)
+    local tokens, lda = 0, sampler(documents, { words = 3, topics = topics, record = 0, block = block,
+      blocks = block and 2 or 1 })
     for _, list in ipairs(documents) do tokens = tokens + #list end
     local seen, z = {}, C.epact_lda_topics(lda)
     sweeps(lda, #documents, 0, 99)
@@ -51,6 +52,12 @@ describe("the LDA sampler draws from its target", function()
 
   it("over all states of 5 tokens and 3 topics in documents of unequal length", function()
     assert.is_true(excess({ { 0 }, {}, { 1, 0, 2, 0 } }, 3, 40000, 0.3, 0.2) < 1.5)
+  end)
+
+  it("over the same states with words in blocks", function()
+    local block = ffi.new("uint16_t[3]", { 0, 0, 1 })
+    assert.is_true(excess({ { 0, 0, 1 }, { 1, 2, 2 } }, 2, 40000, 0.3, 0.2, block) < 1.5)
+    assert.is_true(excess({ { 0, 0, 1 }, { 1, 2, 2 } }, 2, 40000, 0.3, 0.24, block) > 3)
   end)
 
   it("over one token's topics, given a long row (chi-square)", function()

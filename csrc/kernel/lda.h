@@ -7,6 +7,10 @@
  * n_wk arrives through epact_lda_apply, what this one did leaves through epact_lda_changes. One
  * thread at a time may use a sampler. Documents, words and topics are numbered from 0; a document is
  * given by its place in this worker's part.
+ *
+ * Or the words are dealt to blocks, and samplers of one process share n_wk: those that work on different blocks at the
+ * same time never touch the same row, and only n_k is each one's own (epact_lda_set_totals), as in the model-parallel
+ * schedule of Lee et al. (STRADS, 2014). Then tokens stand by block within their document.
  */
 #ifndef EPACT_KERNEL_LDA_H
 #define EPACT_KERNEL_LDA_H
@@ -32,7 +36,12 @@ typedef struct {
   const int64_t *word_tokens; /* [words]: tokens in the whole corpus of all workers; NULL: this worker's own */
   int64_t first_document;     /* global number of document 0 */
   uint64_t seed;
-  int32_t record; /* not 0: keep the changes of n_wk for epact_lda_changes */
+  int32_t record;        /* not 0: keep the changes of n_wk for epact_lda_changes */
+  int32_t blocks;        /* 0 or 1: all words are of block 0; at most 65535 */
+  const uint16_t *block; /* [words]: the block of each, < blocks; copied */
+  void *shared;          /* epact_lda_shared_bytes of memory, 64-byte aligned, zeros at first: n_wk lives there, and
+                          * must stay until the sampler is released; NULL: the sampler has its own */
+  int32_t lay_out;       /* not 0: this sampler lays out `shared`, before others with the same words use it */
 } epact_lda_options;
 
 /** A sampler over copies of the documents, every token without a topic and every count 0; released
@@ -40,6 +49,9 @@ typedef struct {
  * depend on who holds a document. NULL with a sentence: MISUSE and RANGE for bad options, NOMEM, LIMIT for
  * a word with more than 2^(32 - b) - 1 tokens (b bits hold a topic; 4.2 million tokens at 1000 topics). */
 EPACT_API epact_lda *epact_lda_new(const epact_lda_options *options);
+
+/** Bytes of n_wk for `shared`, from words, topics and word_tokens (not NULL). Negative: MISUSE, LIMIT. */
+EPACT_API int64_t epact_lda_shared_bytes(const epact_lda_options *options);
 
 /** Gives the tokens of documents [first, end) independent uniform topics, for tokens that have none. Without
  * this call the first sweep gives each token a topic given those drawn before it (a sequential start), which
@@ -50,6 +62,10 @@ EPACT_API int epact_lda_start(epact_lda *lda, int64_t first, int64_t end);
  * `sweep` >= 0 numbers the pass and with it the random streams; do not use a number twice for a document.
  * Errors: RANGE, NOMEM (the documents before the one that failed are done, counts are consistent). */
 EPACT_API int epact_lda_sweep(epact_lda *lda, int64_t first, int64_t end, int64_t sweep);
+
+/** The same for the tokens of one block of words. The random numbers are those of the whole pass when there is one block. */
+EPACT_API int epact_lda_start_block(epact_lda *lda, int64_t first, int64_t end, int64_t block);
+EPACT_API int epact_lda_sweep_block(epact_lda *lda, int64_t first, int64_t end, int64_t block, int64_t sweep);
 
 /** The changes of n_wk since the last clear, in the order made: parallel arrays of the returned length, which
  * live until the next call of start, sweep, restore or clear_changes. A pair may occur many times. */
@@ -79,7 +95,9 @@ EPACT_API double epact_lda_log_likelihood_documents(epact_lda *lda);
 EPACT_API int64_t epact_lda_tokens(const epact_lda *lda);
 /** n_k, [topics], a view: tokens of each topic in the replica. */
 EPACT_API const int64_t *epact_lda_totals(const epact_lda *lda);
-/** Topics of own tokens, [tokens], a view: documents in order, pairs in order, EPACT_LDA_NO_TOPIC where none. */
+/** Sets n_k, [topics], to what all samplers that share n_wk have. Errors: RANGE (a negative number). */
+EPACT_API int epact_lda_set_totals(epact_lda *lda, const int64_t *total);
+/** Topics of own tokens, [tokens], a view: documents in order, blocks and in them pairs in order, EPACT_LDA_NO_TOPIC where none. */
 EPACT_API const uint16_t *epact_lda_topics(const epact_lda *lda);
 /** Takes over topics saved from epact_lda_topics. enter != 0: own counts move along and are recorded; 0: the
  * counts come by other ways (apply, from tables that already hold them). Errors: MISUSE (length), RANGE; NOMEM. */
@@ -93,7 +111,7 @@ EPACT_API int epact_lda_theta(const epact_lda *lda, int64_t document, double *th
 /** The n words with the largest n_wk of a topic, largest first (ties: smaller word first): returns how many
  * there are, at most n. Errors: RANGE, MISUSE (n < 0). */
 EPACT_API int64_t epact_lda_top_words(const epact_lda *lda, int64_t topic, int64_t n, uint32_t *word, uint32_t *count);
-/** Bytes of memory of this sampler, changes included. */
+/** Bytes of memory of this sampler, changes included, `shared` not. */
 EPACT_API double epact_lda_state_bytes(const epact_lda *lda);
 
 #endif

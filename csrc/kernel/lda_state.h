@@ -40,6 +40,10 @@ struct epact_lda {
   int topic_bits;
   uint32_t topic_mask, count_limit;
 
+  int32_t blocks;
+  uint16_t *block; /* [words] of each word; NULL with one block */
+  bool shares;     /* rows and entries are in the caller's memory */
+
   int64_t *token_start;  /* [documents + 1] */
   uint32_t *token_word;  /* [tokens + TOKEN_PADDING] */
   uint16_t *token_topic; /* [tokens] */
@@ -89,6 +93,15 @@ ALWAYS_INLINE void lda_row_subtract(lda_row *row, uint32_t *entry, int bits, uin
   entry[last] = 0;
 }
 
+/** MISUSE, RANGE: the numbers among the options, and the shape of the arrays. */
+int lda_check_options(const epact_lda_options *options);
+
+/** Bits that hold a topic; *limit: the largest count in those left of 32. */
+int lda_bits_of(int64_t topics, uint32_t *limit);
+
+/** The arrays for tokens, rows and blocks, by options that were checked. */
+int lda_lay_out(epact_lda *lda, const epact_lda_options *options);
+
 /** Room for `extra` more changes. */
 int lda_reserve_changes(epact_lda *lda, int64_t extra);
 
@@ -109,7 +122,13 @@ int lda_check_documents(const epact_lda *lda, const char *where, int64_t first, 
 /** table[n] = log Gamma(prior + n) - log Gamma(prior), [SMALL_COUNTS]. */
 void lda_fill_log_rise(double *table, double prior);
 
-/** One Gibbs pass over one document; the changes have room for two a token. */
-void lda_sample_document(epact_lda *lda, int64_t document, epact_rng rng);
+/** MISUSE unless 0 <= block < blocks. */
+int lda_check_block(const epact_lda *lda, const char *where, int64_t block);
+
+/** Where the tokens of a block begin in a document; those of block + 1 begin where they end. */
+int64_t lda_block_start(const epact_lda *lda, int64_t document, int64_t block);
+
+/** One Gibbs pass over tokens from .. to - 1 of one document; the changes have room for two a token. */
+void lda_sample_document(epact_lda *lda, int64_t document, int64_t from, int64_t to, epact_rng rng);
 
 #endif

@@ -215,7 +215,7 @@ ALWAYS_INLINE void close_document(sampler *s)
   }
 }
 
-EPACT_CLONES void lda_sample_document(epact_lda *lda, int64_t document, epact_rng rng)
+EPACT_CLONES void lda_sample_document(epact_lda *lda, int64_t document, int64_t from, int64_t to, epact_rng rng)
 {
   sampler s = { lda->in_document,
                 lda->present,
@@ -240,7 +240,7 @@ EPACT_CLONES void lda_sample_document(epact_lda *lda, int64_t document, epact_rn
   const int64_t first = lda->token_start[document], end = lda->token_start[document + 1];
   const bool record = lda->record;
   open_document(&s, token_topic, first, end);
-  for (int64_t i = first; i < end; i++) {
+  for (int64_t i = from; i < to; i++) {
     __builtin_prefetch(&rows[token_word[i + 15]]);
     const uint32_t *ahead = entries + rows[token_word[i + 6]].start;
     __builtin_prefetch(ahead, 1);
@@ -301,16 +301,33 @@ static void refresh_inverses(epact_lda *lda)
   }
 }
 
-int epact_lda_sweep(epact_lda *lda, int64_t first, int64_t end, int64_t sweep)
+static int sweep_block(epact_lda *lda, const char *where, int64_t first, int64_t end, int64_t block, int64_t sweep)
 {
-  int code = lda_check_documents(lda, "epact_lda_sweep", first, end);
+  int code = lda_check_documents(lda, where, first, end);
+  if (!code) code = lda_check_block(lda, where, block);
   if (code) return code;
-  if (sweep < 0) return epact_fail(EPACT_E_RANGE, "epact_lda_sweep: sweep %lld is negative", (long long)sweep);
+  if (sweep < 0) return epact_fail(EPACT_E_RANGE, "%s: sweep %lld is negative", where, (long long)sweep);
   refresh_inverses(lda);
+  const uint64_t pass = (uint64_t)((sweep + 1) * lda->blocks + block);
   for (int64_t d = first; d < end; d++) {
-    code = lda_reserve_changes(lda, 2 * (lda->token_start[d + 1] - lda->token_start[d]));
+    const int64_t from = lda_block_start(lda, d, block), to = lda_block_start(lda, d, block + 1);
+    if (from == to) continue;
+    code = lda_reserve_changes(lda, 2 * (to - from));
     if (code) return code;
-    lda_sample_document(lda, d, epact_rng_stream(lda->seed, (uint64_t)(lda->first_document + d), (uint64_t)sweep + 1));
+    lda_sample_document(lda, d, from, to, epact_rng_stream(lda->seed, (uint64_t)(lda->first_document + d), pass));
   }
   return EPACT_OK;
+}
+
+int epact_lda_sweep_block(epact_lda *lda, int64_t first, int64_t end, int64_t block, int64_t sweep)
+{
+  return sweep_block(lda, "epact_lda_sweep_block", first, end, block, sweep);
+}
+
+int epact_lda_sweep(epact_lda *lda, int64_t first, int64_t end, int64_t sweep)
+{
+  int code = EPACT_OK;
+  for (int64_t block = 0; !code && block < lda->blocks; block++)
+    code = sweep_block(lda, "epact_lda_sweep", first, end, block, sweep);
+  return code;
 }

@@ -1,7 +1,7 @@
 --- LDA through the parameter server: one worker against two, at equal sweeps, with the likelihood each reaches.
 -- `luajit spec/bench/lda.lua [docword] [topics] [sweeps] [start]`; default: the shipped corpus.
 --
--- The limit is what two runs of one worker reach side by side: the cores share caches and memory.
+-- "rotation" is the model-parallel order: blocks of words go round, one copy of the counts for all. The limit is what two runs of one worker reach side by side: the cores share caches and memory.
 
 package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
 package.cpath = "./" .. (os.getenv "EPACT_BUILD" or "build") .. "/?.so;" .. package.cpath
@@ -13,10 +13,11 @@ local path = arg[1] or "examples/data/docword.sotu.txt.gz"
 local topics, sweeps, start = tonumber(arg[2] or 100), tonumber(arg[3] or 50), arg[4] or "random"
 local corpus = epact.data.corpus(path)
 
-local function train(workers)
+local function train(workers, order)
   local cpu = epact.run({ workers = workers, staleness = 1, seed = 1 }, function(w)
     local C = require("epact.core").C
-    local model = lda.fit(w, corpus, { topics = topics, sweeps = sweeps, every = sweeps, start = start })
+    local model = lda.fit(w, corpus, { topics = topics, sweeps = sweeps, every = sweeps, start = start,
+      order = order })
     local last = model.history[#model.history]
     return { seconds = last.seconds, cpu = C.epact_thread_cpu(), likelihood = last.likelihood,
       bytes = model.sampler:state_bytes() / model.sampler:tokens() }
@@ -42,6 +43,7 @@ local tokens = tonumber(corpus.tokens)
 print(("%s: %d documents, %d words, %d tokens; K = %d, %d sweeps, %s start"):format(path:match "[^/]*$",
   corpus.documents, corpus.words, tokens, topics, sweeps, start))
 local one, two, limit = train(1), train(2), side_by_side()
+local rotated, rotated_two = train(1, "rotation"), train(2, "rotation")
 local function line(name, result, seconds, copies)
   local rate = copies * tokens * sweeps / seconds / 1e6
   local more = result and ("log-likelihood %.4f, %.1f bytes a token, first worker's CPU %.2f s"):format(
@@ -50,6 +52,8 @@ local function line(name, result, seconds, copies)
 end
 line("1 worker", one, one.seconds, 1)
 line("2 workers, staleness 1", two, two.seconds, 1)
+line("1 worker, rotation", rotated, rotated.seconds, 1)
+line("2 workers, rotation", rotated_two, rotated_two.seconds, 1)
 line("limit: 2 runs side by side", nil, limit, 2)
 print(("speed-up %.2f of %.2f possible here; likelihood %+.4f"):format(one.seconds / two.seconds,
   2 * one.seconds / limit, two.likelihood - one.likelihood))

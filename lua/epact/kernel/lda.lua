@@ -19,6 +19,15 @@ function methods:sweep(first, last, sweep)
   check(C.epact_lda_sweep(self.handle, first, last, sweep), "lda sweep")
 end
 
+--- The same for the tokens of one block of words, in all documents of this worker.
+function methods:start_block(block)
+  check(C.epact_lda_start_block(self.handle, 0, self.documents, block), "lda start")
+end
+
+function methods:sweep_block(block, sweep)
+  check(C.epact_lda_sweep_block(self.handle, 0, self.documents, block, sweep), "lda sweep")
+end
+
 local word_out, topic_out = ffi.typeof "const uint32_t *[1]", ffi.typeof "const uint32_t *[1]"
 local delta_out = ffi.typeof "const int32_t *[1]"
 
@@ -59,10 +68,14 @@ function methods:log_likelihood_documents() return C.epact_lda_log_likelihood_do
 function methods:check() check(C.epact_lda_check(self.handle), "lda check") end
 --- This worker's tokens.
 function methods:tokens() return tonumber(C.epact_lda_tokens(self.handle)) end
+--- Tokens of each topic as this sampler knows them, an int64_t array by topic: a view.
+function methods:totals() return C.epact_lda_totals(self.handle) end
+--- Sets them, for samplers that share the counts.
+function methods:set_totals(totals) check(C.epact_lda_set_totals(self.handle, totals), "lda totals") end
 --- Tokens of a topic in the replica.
 function methods:total(topic) return tonumber(C.epact_lda_totals(self.handle)[topic]) end
---- Bytes of memory the sampler uses.
-function methods:state_bytes() return tonumber(C.epact_lda_state_bytes(self.handle)) end
+--- Bytes of memory the sampler uses, of shared counts its part.
+function methods:state_bytes() return tonumber(C.epact_lda_state_bytes(self.handle)) + self.shared_bytes end
 
 --- The `n` most frequent words of a topic: a list of `{ word = id, count = n }`.
 function methods:top_words(topic, n)
@@ -97,7 +110,9 @@ function class:__tostring()
 end
 
 --- @tparam table o `documents` (a corpus, this worker's), `first_document` (its place in the whole), `topics`,
--- `alpha` (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`
+-- `alpha` (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`;
+-- `blocks` and `block` (uint16_t array: of each word); `memory`, a function that gives the samplers of a process the same
+-- zeroed bytes to share the counts in, `sharers` their number, and `lay_out`, true for one of them
 return function(o)
   local docs = o.documents
   local offset = tonumber(docs.start[0]) -- a slice's rows begin inside the whole
@@ -106,11 +121,19 @@ return function(o)
   local raw = ffi.new("epact_lda_options", {
     documents = docs.documents, start = start, word = docs.word + offset, count = docs.count + offset,
     words = docs.words, topics = o.topics, alpha = o.alpha, beta = o.beta, word_tokens = o.word_tokens,
-    first_document = o.first_document, seed = o.seed, record = 1,
+    first_document = o.first_document, seed = o.seed, record = o.memory and 0 or 1, blocks = o.blocks or 1,
+    block = o.block, lay_out = o.lay_out and 1 or 0,
   })
+  local memory, bytes = nil, 0
+  if o.memory then
+    bytes = check(tonumber(C.epact_lda_shared_bytes(raw)), "lda")
+    memory = o.memory(bytes)
+    raw.shared, memory = memory, core.adopt("void *", core.address(memory))
+  end
   local handle = core.own(C.epact_lda_new(raw), nil, "lda")
   return setmetatable({
-    handle = handle, topics = o.topics, theta_buffer = ffi.new("double[?]", o.topics),
+    handle = handle, memory = memory, shared_bytes = bytes / (o.sharers or 1),
+    documents = docs.documents, topics = o.topics, theta_buffer = ffi.new("double[?]", o.topics),
     topic_buffer = ffi.new("uint32_t[?]", o.topics), count_buffer = ffi.new("uint32_t[?]", o.topics),
   }, class)
 end

@@ -1,8 +1,10 @@
 --- Topic models: latent Dirichlet allocation by collapsed Gibbs sampling over the parameter server.
 --
--- Every worker samples the topics z of its own documents with the exact SparseLDA kernel against its replica of the
--- word-topic counts n_wk. The counts' integer table is on the server; what a worker changed in a block of documents is
--- published at its clock, and what the others changed comes back as changes, at most `staleness` clocks late.
+-- Every worker samples the topics z of its own documents with the exact SparseLDA kernel. In the order "documents" it
+-- does so against its replica of the word-topic counts n_wk, whose integer table is on the server: what a worker changed
+-- in a block of documents is published at its clock, and what the others changed comes back as changes, at most
+-- `staleness` clocks late. In the order "rotation" blocks of words go round, each worker has one at a time, and only the
+-- totals n_k are ever stale (`epact.mcmc.lda_orders`).
 --
 --   p(z = k | rest)  ~  (n_dk + alpha) (n_wk + beta) / (n_k + V beta)
 --
@@ -16,8 +18,8 @@ local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
 local options = require "epact.options"
+local orders = require "epact.mcmc.lda_orders"
 local partition = require "epact.partition"
-local Sampler = require "epact.kernel.lda"
 
 local lda = {}
 
@@ -26,7 +28,8 @@ local known = {
   alpha = { "positive" },             -- of each topic; default 50 / K
   beta = { "positive", 0.01 },
   sweeps = { "count", 200 },
-  blocks = { "count", 32 },           -- clocks a sweep: how finely workers exchange changes
+  order = { { "documents", "rotation" }, "documents" },
+  blocks = { "count" },               -- clocks a sweep: of documents (32), or of words (rotation: one a worker)
   every = { "count", 10 },            -- sweeps between two likelihoods
   start = { { "random", "sequential" }, "random" },
   seed = { "integer" },
@@ -73,32 +76,39 @@ local function take_counts(sampler, counts, words, topics)
   end
 end
 
+local function read_options(w, given)
+  local o = options.read("lda.fit", given, known)
+  local rotates = o.order == "rotation"
+  o.alpha, o.blocks = o.alpha or 50 / o.topics, o.blocks or (rotates and w.workers or 32)
+  if rotates and (o.blocks < w.workers or o.blocks > 65535) then
+    core.fail("lda.fit: option 'blocks' must be in %d (the workers) .. 65535 for order \"rotation\", got %d", w.workers,
+      o.blocks)
+  end
+  return o
+end
+
 --- Trains on this worker's share of `corpus`; every worker of the job calls it with the same arguments.
 -- @param w the worker
 -- @tparam epact.corpus corpus the whole corpus
--- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `blocks` (clocks a
--- sweep, 32), `every` (sweeps between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic
+-- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `order`
+-- ("documents", "rotation"), `blocks` (clocks a sweep: 32 of documents; of words, one a worker), `every` (sweeps between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic
 -- given those before it: sooner at a high likelihood where documents are short), `seed`, `name` (of its
 -- tables: "lda"), `on_report`
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
--- a list of `{ sweep, likelihood, tokens, seconds }`, the joint log p(w, z) per token in nats
+-- a list of `{ sweep, likelihood, tokens, seconds, error }`, the joint log p(w, z) per token in nats; of a rotation,
+-- `error` is by how much workers' totals were wrong at the end of a round: sum over topics of |n_k - that of all|, of the
+-- tokens, the mean over workers and the rounds since the last
 function lda.fit(w, corpus, given)
   options.worker("lda.fit", w)
   check_corpus(corpus)
-  local o = options.read("lda.fit", given, known)
-  o.alpha = o.alpha or 50 / o.topics
+  local o = read_options(w, given)
   w:claim("lda.fit", o.name, true)
   local first, last = partition.share(corpus, w.id, w.workers)
-  local documents = last - first
-  local tokens = tonumber(corpus.tokens)
-  local sparse = corpus.words * o.topics * 4 > dense_limit
-
-  local word_tokens = count_words(corpus)
-  local counts = w:table(o.name .. ".counts", { rows = corpus.words, cols = o.topics, type = "i32", sparse = sparse,
-    sparse_updates = true, changes = true })
-  local likelihood = w:table(o.name .. ".likelihood", { rows = o.sweeps, cols = 1, staleness = 0 })
-  local sampler = Sampler { documents = corpus:slice(first, last), first_document = first, topics = o.topics,
-    alpha = o.alpha, beta = o.beta, word_tokens = word_tokens, seed = o.seed or w.seed }
+  local tokens, word_tokens = tonumber(corpus.tokens), count_words(corpus)
+  local order = orders[o.order] { w = w, o = o, corpus = corpus, first = first, last = last, tokens = tokens,
+    word_tokens = word_tokens, seed = o.seed or w.seed, sparse = corpus.words * o.topics * 4 > dense_limit }
+  local sampler, counts = order.sampler, order.counts
+  local likelihood = w:table(o.name .. ".likelihood", { rows = o.sweeps, cols = 2, staleness = 0 })
 
   -- How far this worker is: `done` blocks of a sweep (-1: the first topics), `barriers` of its end. With the topics and
   -- what was measured that is its state; the counts are in the table.
@@ -106,11 +116,14 @@ function lda.fit(w, corpus, given)
     core.C.epact_now(), false
   local resumed = w.snapshots and w:state(function() -- a worker keeps one state; without snapshots it may train more
     saved = true
-    return { at = at, history = history, seconds = core.C.epact_now() - begin, topics = sampler:state() }
+    return { at = at, history = history, seconds = core.C.epact_now() - begin, topics = sampler:state(),
+      order = order:state() }
   end, function(state)
     at, history, begin = state.at, state.history, begin - state.seconds
     sampler:restore(state.topics)
+    order:restore(state.order)
   end)
+  order:begin()
 
   -- A resumed run goes on from counts in this order; so does, after each saving, one that is not disturbed.
   local function tidy_if_saved()
@@ -119,7 +132,7 @@ function lda.fit(w, corpus, given)
   end
 
   local function catch_up()
-    for section in counts:changes() do sampler:apply(section) end
+    order:catch_up()
     tidy_if_saved()
   end
 
@@ -142,37 +155,34 @@ function lda.fit(w, corpus, given)
   local function measure(sweep)
     barrier(1)
     catch_up()
-    if at.barriers < 2 then likelihood:inc(sweep, 0, sampler:log_likelihood_documents()) end
+    if at.barriers < 2 then
+      likelihood:inc(sweep, 0, sampler:log_likelihood_documents())
+      likelihood:inc(sweep, 1, (order:error() or 0) / w.workers)
+    end
     barrier(2)
     tidy_if_saved()
     local joint = (likelihood:cell(sweep, 0) + sampler:log_likelihood_words()) / math.max(1, tokens)
+    if order.shares then barrier(3) end -- the rows are read
     history[#history + 1] = { sweep = sweep + 1, likelihood = joint, tokens = tokens,
-      seconds = core.C.epact_now() - begin }
+      seconds = core.C.epact_now() - begin, error = o.order == "rotation" and likelihood:cell(sweep, 1) or nil }
     if w.id == 0 and o.on_report then o.on_report(history[#history]) end
-  end
-
-  -- `visit(from, to)` for each of `blocks` equal parts of the documents; what it changes is exchanged after each.
-  local function each_block(blocks, visit)
-    for block = at.done, blocks - 1 do
-      visit(math.floor(documents * block / blocks), math.floor(documents * (block + 1) / blocks))
-      counts:inc_many(sampler:changes())
-      at.done = block + 1
-      w:clock()
-      catch_up()
-    end
   end
 
   for sweep = at.sweep, o.sweeps - 1 do
     at.sweep = sweep
+    local clocks = order:clocks(sweep)
+    for i = at.done, clocks - 1 do
+      order:visit(i, clocks, sweep)
+      order:publish()
+      at.done = i + 1
+      w:clock()
+      catch_up()
+    end
     if sweep < 0 then
-      each_block(o.blocks, function(from, to) sampler:start(from, to) end)
       barrier(1)
       catch_up()
-    else
-      -- While topics get their first words, workers must hear of each other often to mean the same by a topic.
-      local blocks = sweep == 0 and o.start == "sequential" and o.blocks * 16 or o.blocks
-      each_block(blocks, function(from, to) sampler:sweep(from, to, sweep) end)
-      if (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then measure(sweep) end
+    elseif (sweep + 1) % o.every == 0 or sweep == o.sweeps - 1 then
+      measure(sweep)
     end
     at.done, at.barriers = 0, 0
   end
