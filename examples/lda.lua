@@ -47,8 +47,8 @@ local function train(corpus, vocabulary)
     snapshot = o.snapshot ~= "" and { every = o.snapshot_every, dir = o.snapshot } or nil }, function(w)
     local line = w.id == 0 and progress.new(o.sweeps)
     local model = lda.fit(w, corpus, {
-      topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, blocks = o.blocks, order = o.order,
-      every = o.every, on_report = function(now)
+      topics = o.topics, alpha = o.alpha, beta = o.beta, sweeps = o.sweeps, start = o.start, order = o.order,
+      blocks = o.blocks, every = o.every, on_report = function(now)
         line:step(now.sweep, ("clock %d  %s tokens/s  log-likelihood %.4f"):format(w:now(),
           progress.amount(now.tokens * now.sweep / now.seconds), now.likelihood))
       end,

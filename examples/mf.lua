@@ -1,5 +1,5 @@
 -- Predicting ratings by matrix factorisation with biases (stochastic gradient descent): data-parallel through a table,
--- by rotating blocks (DSGD), or without locks (Hogwild!). `luajit examples/mf.lua --help` lists the options.
+-- by rotating blocks (DSGD), without locks (Hogwild!), or by coordinate descent, a factor at a time (CCD++). `luajit examples/mf.lua --help` lists the options.
 
 local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -15,10 +15,10 @@ local o = epact.command.read {
   { "test", "string", "", "ratings to predict (default: the data's name with .te. for .tr.)" },
   { "factors", "index", 8, "numbers that describe a user and an item, beside their biases" },
   { "lambda", "non_negative", 0.05, "weight of the penalty, for each rating" },
-  { "step", "positive", 0.005, "of the first epoch" },
-  { "decay", "positive", 0.95, "of the step, an epoch" },
+  { "step", "positive", 0.005, "of the first epoch (ccd has none)" },
+  { "decay", "positive", 0.95, "of the step, an epoch (ccd has none)" },
   { "epochs", "count", 20, "passes over the ratings" },
-  { "order", "string", "shards", "shards (items in a table), rotation (of blocks), hogwild (one process)" },
+  { "order", "string", "shards", "shards (items in a table), rotation (of blocks), hogwild (one process), ccd" },
   { "clocks", "count", 16, "clocks an epoch, of shards" },
   { "workers", "count", require("epact.cluster").workers(), "threads of this process" },
   { "staleness", "staleness", 1, "clocks a worker may run ahead (0: BSP, async)" },
@@ -44,6 +44,7 @@ epact.command.main(function()
   end
   local test = o.test ~= "" and epact.data.ratings(o.test, { users = ratings.users, items = ratings.items }) or nil
   if o.deterministic then o.staleness = 0 end
+  local steps = o.order ~= "ccd"
   print(("%d users, %d items, %s ratings; %d factors, %d workers, %s"):format(ratings.users, ratings.items,
     progress.amount(ratings.count), o.factors, o.workers,
     o.order == "shards" and "staleness " .. tostring(o.staleness) or o.order))
@@ -62,8 +63,8 @@ epact.command.main(function()
       function(w)
         local line = w.id == 0 and progress.new(o.epochs)
         local model = mf.fit(w, ratings, {
-          factors = factors, lambda = o.lambda, step = o.step, decay = o.decay, epochs = o.epochs, clocks = o.clocks,
-          order = o.order, test = test, on_divergence = "keep",
+          factors = factors, lambda = o.lambda, step = steps and o.step or nil, decay = steps and o.decay or nil,
+          epochs = o.epochs, clocks = steps and o.clocks or nil, order = o.order, test = test, on_divergence = "keep",
           on_report = function(now)
             line:step(now.epoch, ("%s ratings/s  RMSE %.4f%s"):format(
               progress.amount(ratings.count * now.epoch / now.seconds), now.train,

@@ -1,7 +1,8 @@
 --- LDA through the parameter server: one worker against two, at equal sweeps, with the likelihood each reaches.
 -- `luajit spec/bench/lda.lua [docword] [topics] [sweeps] [start]`; default: the shipped corpus.
 --
--- "rotation" is the model-parallel order: blocks of words go round, one copy of the counts for all. The limit is what two runs of one worker reach side by side: the cores share caches and memory.
+-- "rotation" is the model-parallel order: blocks of words go round, one copy of the counts for all. The limit is what
+-- two runs of one worker reach side by side: the cores share caches and memory.
 
 package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
 package.cpath = "./" .. (os.getenv "EPACT_BUILD" or "build") .. "/?.so;" .. package.cpath

@@ -109,10 +109,10 @@ function class:__tostring()
     self:state_bytes() / math.max(1, self:tokens()))
 end
 
---- @tparam table o `documents` (a corpus, this worker's), `first_document` (its place in the whole), `topics`,
--- `alpha` (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`;
--- `blocks` and `block` (uint16_t array: of each word); `memory`, a function that gives the samplers of a process the same
--- zeroed bytes to share the counts in, `sharers` their number, and `lay_out`, true for one of them
+--- @tparam table o `documents` (a corpus, this worker's), `first_document` (its place in the whole), `topics`, `alpha`
+-- (of each topic), `beta`, `word_tokens` (int64_t array: tokens of each word in the whole corpus), `seed`; `blocks` and
+-- `block` (uint16_t array: of each word); `memory`, a function that gives the samplers of a process the same zeroed
+-- bytes to share the counts in, `sharers` their number, and `lay_out`, true for one of them
 return function(o)
   local docs = o.documents
   local offset = tonumber(docs.start[0]) -- a slice's rows begin inside the whole

@@ -1,10 +1,10 @@
 --- Topic models: latent Dirichlet allocation by collapsed Gibbs sampling over the parameter server.
 --
 -- Every worker samples the topics z of its own documents with the exact SparseLDA kernel. In the order "documents" it
--- does so against its replica of the word-topic counts n_wk, whose integer table is on the server: what a worker changed
--- in a block of documents is published at its clock, and what the others changed comes back as changes, at most
--- `staleness` clocks late. In the order "rotation" blocks of words go round, each worker has one at a time, and only the
--- totals n_k are ever stale (`epact.mcmc.lda_orders`).
+-- does so against its replica of the word-topic counts n_wk, whose integer table is on the server: what a worker
+-- changed in a block of documents is published at its clock, and what the others changed comes back as changes, at most
+-- `staleness` clocks late. In the order "rotation" blocks of words go round, each worker has one at a time, and only
+-- the totals n_k are ever stale (`epact.mcmc.lda_orders`).
 --
 --   p(z = k | rest)  ~  (n_dk + alpha) (n_wk + beta) / (n_k + V beta)
 --
@@ -91,13 +91,13 @@ end
 -- @param w the worker
 -- @tparam epact.corpus corpus the whole corpus
 -- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `order`
--- ("documents", "rotation"), `blocks` (clocks a sweep: 32 of documents; of words, one a worker), `every` (sweeps between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic
--- given those before it: sooner at a high likelihood where documents are short), `seed`, `name` (of its
--- tables: "lda"), `on_report`
--- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`:
--- a list of `{ sweep, likelihood, tokens, seconds, error }`, the joint log p(w, z) per token in nats; of a rotation,
--- `error` is by how much workers' totals were wrong at the end of a round: sum over topics of |n_k - that of all|, of the
--- tokens, the mean over workers and the rounds since the last
+-- ("documents", "rotation"), `blocks` (clocks a sweep: 32 of documents; of words, one a worker), `every` (sweeps
+-- between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic given those before it: sooner
+-- at a high likelihood where documents are short), `seed`, `name` (of its tables: "lda"), `on_report`
+-- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`: a
+-- list of `{ sweep, likelihood, tokens, seconds, error }`, the joint log p(w, z) per token in nats; of a rotation,
+-- `error` is by how much workers' totals were wrong at the end of a round: sum over topics of |n_k - that of all|, of
+-- the tokens, the mean over workers and the rounds since the last
 function lda.fit(w, corpus, given)
   options.worker("lda.fit", w)
   check_corpus(corpus)

@@ -1,12 +1,12 @@
 --- In which order workers take an LDA's tokens, and how they hear of each other's counts.
 --
--- - "documents": each worker its documents, a block of them a clock, against a replica of all counts; what it changed is
---   published, what the others changed comes back up to `staleness` clocks late.
--- - "rotation": words are dealt to blocks of about as many tokens. Each worker keeps its documents, and in a round samples
---   only the tokens of one block, which no other worker has meanwhile: the rows of the word-topic counts are never stale.
---   Only the totals n_k of the topics are, by what the others do in the same round; they are summed after each.
---   In one process the counts are plain memory that all workers share (w:shared), a single replica; between processes,
---   with snapshots, and in deterministic mode, they are exchanged after each round as those of "documents".
+-- - "documents": each worker its documents, a block of them a clock, against a replica of all counts; what it changed
+--   is published, what the others changed comes back up to `staleness` clocks late.
+-- - "rotation": words are dealt to blocks of about as many tokens. Each worker keeps its documents, and in a round
+--   samples only the tokens of one block, which no other worker has meanwhile: the rows of the word-topic counts are
+--   never stale. Only the totals n_k of the topics are, by what the others do in the same round; they are summed after
+--   each. In one process the counts are plain memory that all workers share (w:shared), a single replica; between
+--   processes, with snapshots, and in deterministic mode, they are exchanged after each round as those of "documents".
 --
 -- Sources: Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Zheng, Kim, Ho, Xing 2014.
 -- @module epact.mcmc.lda_orders
