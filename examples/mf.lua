@@ -1,5 +1,6 @@
 -- Predicting ratings by matrix factorisation with biases (stochastic gradient descent): data-parallel through a table,
--- by rotating blocks (DSGD), without locks (Hogwild!), or by coordinate descent, a factor at a time (CCD++). `luajit examples/mf.lua --help` lists the options.
+-- by rotating blocks (DSGD), without locks (Hogwild!), or by coordinate descent, a factor at a time (CCD++).
+-- `luajit examples/mf.lua --help` lists the options.
 
 local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
