@@ -121,6 +121,9 @@ typedef struct {
 EPACT_API epact_worker_place epact_worker_where(const epact_worker *worker);
 /** The worker's clock c. */
 EPACT_API int64_t epact_worker_now(const epact_worker *worker);
+/** The least clock of all workers, as this process's part of the server has heard of it: some may be ahead of what it
+ * says, none behind. No message, no wait. -1 where the process has no part of the server. */
+EPACT_API int64_t epact_worker_slowest(const epact_worker *worker);
 /** Publishes the increments tagged c, then c += 1. Never waits for other workers. */
 EPACT_API int epact_worker_clock(epact_worker *worker);
 /** clock(), then waits until every worker has come as far; later reads see all of it. Every worker

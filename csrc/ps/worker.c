@@ -29,6 +29,11 @@ int64_t epact_worker_now(const epact_worker *worker)
   return worker->client.clock;
 }
 
+int64_t epact_worker_slowest(const epact_worker *worker)
+{
+  return worker->process->serves ? atomic_load(&worker->process->minimum) : -1;
+}
+
 int epact_worker_stopped(const epact_worker *worker)
 {
   return atomic_load(&worker->process->stopped);

@@ -102,6 +102,14 @@ function methods:now()
   return tonumber(C.epact_worker_now(self.handle))
 end
 
+--- The least clock of all workers, as this process has heard of it: none is behind it. Costs no message and no wait, so
+-- that one who is ahead may ask again and again whether the others have come. nil in a process without a part of the
+-- server.
+function methods:slowest()
+  local clock = tonumber(C.epact_worker_slowest(self.handle))
+  return clock >= 0 and clock or nil
+end
+
 --- Publishes what is left and leaves the job. Called when the function returns.
 function methods:finish()
   if self.finished then return end

@@ -19,13 +19,13 @@ function methods:sweep(first, last, sweep)
   check(C.epact_lda_sweep(self.handle, first, last, sweep), "lda sweep")
 end
 
---- The same for the tokens of one block of words, in all documents of this worker.
+--- The same for the tokens of one block of words, in all documents of this worker (or [first, last) of them).
 function methods:start_block(block)
   check(C.epact_lda_start_block(self.handle, 0, self.documents, block), "lda start")
 end
 
-function methods:sweep_block(block, sweep)
-  check(C.epact_lda_sweep_block(self.handle, 0, self.documents, block, sweep), "lda sweep")
+function methods:sweep_block(block, sweep, first, last)
+  check(C.epact_lda_sweep_block(self.handle, first or 0, last or self.documents, block, sweep), "lda sweep")
 end
 
 local word_out, topic_out = ffi.typeof "const uint32_t *[1]", ffi.typeof "const uint32_t *[1]"

@@ -29,6 +29,7 @@ local known = {
   beta = { "positive", 0.01 },
   sweeps = { "count", 200 },
   order = { { "documents", "rotation" }, "documents" },
+  fugue = { "boolean", false },       -- rotation: more passes over a block instead of waiting for who is slower
   blocks = { "count" },               -- clocks a sweep: of documents (32), or of words (rotation: one a worker)
   every = { "count", 10 },            -- sweeps between two likelihoods
   start = { { "random", "sequential" }, "random" },
@@ -84,6 +85,10 @@ local function read_options(w, given)
     core.fail("lda.fit: option 'blocks' must be in %d (the workers) .. 65535 for order \"rotation\", got %d", w.workers,
       o.blocks)
   end
+  if not o.fugue then return o end
+  if not rotates then core.fail("lda.fit: option 'fugue' is one of order \"rotation\", not of %q", o.order) end
+  if w.deterministic then core.fail "lda.fit: option 'fugue' samples as time allows: not in a deterministic job" end
+  if w.snapshots then core.fail "lda.fit: option 'fugue' samples as time allows: it has no snapshots" end
   return o
 end
 
@@ -91,13 +96,15 @@ end
 -- @param w the worker
 -- @tparam epact.corpus corpus the whole corpus
 -- @tparam ?table given `topics` (20), `alpha` (of each topic, 50/K), `beta` (0.01), `sweeps` (200), `order`
--- ("documents", "rotation"), `blocks` (clocks a sweep: 32 of documents; of words, one a worker), `every` (sweeps
+-- ("documents", "rotation"), `blocks` (clocks a sweep: 32 of documents; of words, one a worker), `fugue` (of a
+-- rotation, false: who is faster samples its block again instead of waiting; not deterministic), `every` (sweeps
 -- between likelihoods, 10), `start` ("random"; "sequential" draws a token's first topic given those before it: sooner
 -- at a high likelihood where documents are short), `seed`, `name` (of its tables: "lda"), `on_report`
 -- @treturn table `sampler`, `first` and `last` (this worker's documents), `options`, and on every worker `history`: a
--- list of `{ sweep, likelihood, tokens, seconds, error }`, the joint log p(w, z) per token in nats; of a rotation,
--- `error` is by how much workers' totals were wrong at the end of a round: sum over topics of |n_k - that of all|, of
--- the tokens, the mean over workers and the rounds since the last
+-- list of `{ sweep, likelihood, tokens, seconds, error, extra }`, the joint log p(w, z) per token in nats; of a
+-- rotation, `extra` is how many passes over its block a worker has made beyond the first, with `fugue`, the mean over
+-- workers and rounds, and `error` is by how much workers' totals were wrong at the end of a round: sum over topics of
+-- |n_k - that of all|, of the tokens, the mean over workers and the rounds since the last
 function lda.fit(w, corpus, given)
   options.worker("lda.fit", w)
   check_corpus(corpus)
@@ -108,7 +115,7 @@ function lda.fit(w, corpus, given)
   local order = orders[o.order] { w = w, o = o, corpus = corpus, first = first, last = last, tokens = tokens,
     word_tokens = word_tokens, seed = o.seed or w.seed, sparse = corpus.words * o.topics * 4 > dense_limit }
   local sampler, counts = order.sampler, order.counts
-  local likelihood = w:table(o.name .. ".likelihood", { rows = o.sweeps, cols = 2, staleness = 0 })
+  local likelihood = w:table(o.name .. ".likelihood", { rows = o.sweeps, cols = 3, staleness = 0 })
 
   -- How far this worker is: `done` blocks of a sweep (-1: the first topics), `barriers` of its end. With the topics and
   -- what was measured that is its state; the counts are in the table.
@@ -157,14 +164,17 @@ function lda.fit(w, corpus, given)
     catch_up()
     if at.barriers < 2 then
       likelihood:inc(sweep, 0, sampler:log_likelihood_documents())
-      likelihood:inc(sweep, 1, (order:error() or 0) / w.workers)
+      local error, extra = order:error()
+      likelihood:inc(sweep, 1, error / w.workers)
+      likelihood:inc(sweep, 2, extra / w.workers)
     end
     barrier(2)
     tidy_if_saved()
     local joint = (likelihood:cell(sweep, 0) + sampler:log_likelihood_words()) / math.max(1, tokens)
     if order.shares then barrier(3) end -- the rows are read
     history[#history + 1] = { sweep = sweep + 1, likelihood = joint, tokens = tokens,
-      seconds = core.C.epact_now() - begin, error = o.order == "rotation" and likelihood:cell(sweep, 1) or nil }
+      seconds = core.C.epact_now() - begin, error = o.order == "rotation" and likelihood:cell(sweep, 1) or nil,
+      extra = o.fugue and likelihood:cell(sweep, 2) or nil }
     if w.id == 0 and o.on_report then o.on_report(history[#history]) end
   end
 
@@ -173,6 +183,7 @@ function lda.fit(w, corpus, given)
     local clocks = order:clocks(sweep)
     for i = at.done, clocks - 1 do
       order:visit(i, clocks, sweep)
+      order:linger(sweep)
       order:publish()
       at.done = i + 1
       w:clock()

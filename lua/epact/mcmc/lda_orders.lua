@@ -7,8 +7,10 @@
 --   never stale. Only the totals n_k of the topics are, by what the others do in the same round; they are summed after
 --   each. In one process the counts are plain memory that all workers share (w:shared), a single replica; between
 --   processes, with snapshots, and in deterministic mode, they are exchanged after each round as those of "documents".
+--   With `fugue` who has sampled its block goes on with it, until all have sampled theirs.
 --
--- Sources: Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Zheng, Kim, Ho, Xing 2014.
+-- Sources: Kumar, Beutel, Ho, Xing 2014 (Fugue); Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Zheng, Kim, Ho, Xing
+-- 2014.
 -- @module epact.mcmc.lda_orders
 
 local ffi = require "ffi"
@@ -88,10 +90,11 @@ function by_documents:visit(i, clocks, sweep)
   if sweep < 0 then self.sampler:start(from, to) else self.sampler:sweep(from, to, sweep) end
 end
 
+function by_documents:linger() end
 function by_documents:begin() end
 function by_documents:state() return {} end
 function by_documents:restore() end
-function by_documents:error() return nil end
+function by_documents:error() return 0, 0 end
 
 function orders.documents(fit)
   return setmetatable({ fit = fit, sampler = new_sampler(fit, {}), counts = open_counts(fit) }, by_documents)
@@ -108,6 +111,26 @@ function by_words:visit(_, _, sweep)
   if sweep < 0 then self.sampler:start_block(block) else self.sampler:sweep_block(block, sweep) end
 end
 
+-- Tokens between two looks at the clock of the slowest: some 100 microseconds.
+local glance = 1000
+
+--- More passes over the round's block, until every worker has made one over its own. A pass has random numbers of its
+-- own: those of sweeps that there will never be.
+function by_words:linger(sweep)
+  local fit, sampler = self.fit, self.sampler
+  local w, documents = fit.w, sampler.documents
+  if not self.lingers or sweep < 0 then return end
+  local block, from, pass = self.order:block(w.id), 0, 1
+  local step = math.ceil(documents * glance * self.order.blocks / math.max(glance, sampler:tokens()))
+  w:clock()
+  while documents > 0 and (w:slowest() or math.huge) < w:now() and not w:stopped() do
+    local last = math.min(documents, from + step)
+    sampler:sweep_block(block, sweep + pass * fit.o.sweeps, from, last)
+    self.passes, from = self.passes + (last - from) / documents, last
+    if from == documents then from, pass = 0, pass + 1 end
+  end
+end
+
 --- Notes by how much this worker's totals are not those of all.
 function by_words:compare(before, true_totals)
   local sum = 0
@@ -116,11 +139,11 @@ function by_words:compare(before, true_totals)
   self.published = false
 end
 
---- The mean of ||n_k here - n_k of all||_1 / tokens at the end of a round, over the rounds since the last call.
+--- Means over the rounds since the last call: of ||n_k here - n_k of all||_1 / tokens at the end, and of passes more.
 function by_words:error()
-  local mean = self.deviation / math.max(1, self.rounds)
-  self.deviation, self.rounds = 0, 0
-  return mean
+  local error, extra = self.deviation / math.max(1, self.rounds), self.passes / math.max(1, self.rounds)
+  self.deviation, self.passes, self.rounds = 0, 0, 0
+  return error, extra
 end
 
 local travelling = setmetatable({}, { __index = by_words })
@@ -182,7 +205,8 @@ function orders.rotation(fit)
   local block = orders.deal(fit.word_tokens, fit.corpus.words, o.blocks)
   local shares = w.size == 1 and not w.snapshots and not w.deterministic
   local memory = shares and function(bytes) return w:shared(o.name .. ".counts", math.ceil(bytes / 4), "i32") end or nil
-  local self = { fit = fit, shares = shares, deviation = 0, rounds = 0, published = false,
+  local self = { fit = fit, shares = shares, lingers = o.fugue and w.workers > 1, deviation = 0, passes = 0,
+    rounds = 0, published = false,
     order = rotation { blocks = o.blocks, seed = fit.seed, stream = 2 ^ 40 }, -- no pass of a sampler comes so far
     sampler = new_sampler(fit, { blocks = o.blocks, block = block, memory = memory, sharers = w.workers,
       lay_out = w.index == 0 }) }

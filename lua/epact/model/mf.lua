@@ -48,6 +48,7 @@ local known = {
   order = { { "shards", "rotation", "hogwild", "ccd" }, "shards" },
   clocks = { "count", 16 },           -- an epoch: how finely workers exchange changes (hogwild: deal ratings)
   blocks = { "count" },               -- rotation: parts of users and items
+  fugue = { "boolean", false },       -- rotation: more steps instead of waiting for who is slower
   inner = { "count" },                -- ccd: how often a factor's users and items take turns (1)
   deviation = { "non_negative", 0.1 }, -- of the factors at the start
   test = { "any" },                   -- ratings to measure the error on
@@ -73,6 +74,9 @@ local function read_options(w, given)
   end
   if o.filter and o.order ~= "shards" then
     core.fail("mf.fit: option 'filter' is one of order \"shards\", not of %q", o.order)
+  end
+  if o.fugue and o.order ~= "rotation" then
+    core.fail("mf.fit: option 'fugue' is one of order \"rotation\", not of %q", o.order)
   end
   if o.inner and o.order ~= "ccd" then
     core.fail("mf.fit: option 'inner' is one of order \"ccd\", not of %q", o.order)
@@ -112,7 +116,7 @@ local function begin(w, ratings, given)
   w:claim("mf.fit", o.name, true)
   self.order = orders[o.order](self)
   self:take_test()
-  self.errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 3 + w.workers, staleness = 0 })
+  self.errors = w:table(o.name .. ".errors", { rows = o.epochs, cols = 4 + w.workers, staleness = 0 })
   self.preparation_seconds = core.C.epact_now() - started
   return self
 end
@@ -196,6 +200,7 @@ function methods:add_measures()
       errors:inc(at.epoch, 0, at.sum)
       errors:inc(at.epoch, 1, on_test)
       errors:inc(at.epoch, 2, penalty)
+      errors:inc(at.epoch, 3 + self.w.workers, at.extra or 0)
     else
       at.diverged = self.w:now()
     end
@@ -219,7 +224,8 @@ function methods:measure()
   self.begun = self.begun or train -- the error of the first epoch
   if not clock and train > 10 * math.max(self.summary.deviation, self.begun) then clock = w:now() end
   return { epoch = at.epoch + 1, train = train, test = o.test and math.sqrt(cell[1] / o.test.count) or nil,
-    objective = cell[0] + cell[2], seconds = core.C.epact_now() - self.training }, clock
+    objective = cell[0] + cell[2], extra = o.fugue and cell[3 + w.workers] / self.ratings.count or nil,
+    seconds = core.C.epact_now() - self.training }, clock
 end
 
 --- Three epochs in a row changed the error (on the test ratings, if there are any) by at most `tolerance`.
@@ -311,7 +317,8 @@ end
 -- (0.005), `bias_lambda` and `bias_step` (those of the factors), `decay` (0.95, of the steps each epoch), `epochs`
 -- (30), `tolerance` (stops when the error on the test ratings, or else on the training ratings, changes by less for
 -- three epochs), `order` ("shards", "rotation", "hogwild", "ccd"), `clocks` (an epoch, 16), `blocks` (of a rotation;
--- default: a multiple of the workers, for blocks that stay in a cache), `inner` (of ccd, 1: how often users and items
+-- default: a multiple of the workers, for blocks that stay in a cache), `fugue` (of a rotation, false: who is faster
+-- makes more steps in its block instead of waiting; not deterministic), `inner` (of ccd, 1: how often users and items
 -- of a factor take turns; ccd has no `step`, `bias_step`, `decay` and `clocks`), `deviation` (of the factors at the
 -- start, 0.1), `test` (ratings), `seed`, `on_divergence` ("error", "keep"), `name`, `filter` (of the items' increments
 -- in shards, see `epact.worker:table`), `on_report`
@@ -319,8 +326,9 @@ end
 -- x (factors + 1): p_u, then b_u) and `item` (items x (factors + 1)), dense; `factors`, `mean`, `low` and `high` (the
 -- range of the ratings), `users`, `items`, `ratings` (their number), `cold_users` and `cold_items` (how many have no
 -- ratings: their rows are zeros), `status` ("CONVERGED", "MAXITER" or "DIVERGED"), `failure`, `objective`,
--- `preparation_seconds`, and `history`: a list of `{ epoch, train, test, objective, step, seconds }` with the root mean
--- squared errors, on the training ratings before the step of each (ccd: at the end of the epoch), as in the objective
+-- `preparation_seconds`, and `history`: a list of `{ epoch, train, test, objective, step, seconds, extra }` (`extra`:
+-- the steps that Fugue has added, of the number of ratings) with the root mean squared errors, on the training ratings
+-- before the step of each (ccd: at the end of the epoch), as in the objective
 function mf.fit(w, ratings, given)
   options.worker("mf.fit", w)
   local fit = begin(w, ratings, given)

@@ -9,14 +9,19 @@
 -- Between processes, and where snapshots are kept, they are a table whose cells are the bits of the floats (a sum of
 -- floats would round), and of a block only the rows that have changed travel.
 --
+-- With `fugue` nobody waits at the end of a stratum for who is slower: who has made a step for each of its ratings says
+-- so by a clock, and goes on with more steps for the same ratings, at most four times as many, until all have come as
+-- far (Kumar et al. 2014). So an epoch takes as long as it did, and has more steps in it; how many depends on the time.
+--
 -- State: 12 bytes a rating and 4 (k + 1) bytes a row of the worker's users; 4 (k + 1) a row of all items, once a
 -- process, or once a worker and in its table.
 --
--- Source: Gemulla, Nijkamp, Haas, Sismanis 2011.
+-- Sources: Gemulla, Nijkamp, Haas, Sismanis 2011; Kumar, Beutel, Ho, Xing 2014 (Fugue).
 -- @module epact.model.mf.rotation
 
 local bit = require "bit"
 local ffi = require "ffi"
+local core = require "epact.core"
 local kernel = require "epact.kernel.mf"
 local rng = require "epact.rng"
 local rotation = require "epact.sched.rotation"
@@ -50,13 +55,44 @@ function methods:give(rows)
   end
 end
 
---- The steps of one cell.
-function methods:learn(part, block)
+--- The ratings of one cell: from, to.
+function methods:cell(part)
   local grid = self.grid
-  local cell = (part - grid.from) * grid.blocks + block
-  if self.table then self:take(self.rows[block]) end
-  self.fit:learned(self.factors:steps(grid.view, grid.start[cell], grid.start[cell + 1]))
-  if self.table then self:give(self.rows[block]) end
+  local cell = (part - grid.from) * grid.blocks + self.order:block(part)
+  return tonumber(grid.start[cell]), tonumber(grid.start[cell + 1])
+end
+
+--- The steps of one cell.
+function methods:learn(part)
+  if self.table then self:take(self.rows[self.order:block(part)]) end
+  self.fit:learned(self.factors:steps(self.grid.view, self:cell(part)))
+end
+
+-- Ratings between two looks at the clock of the slowest: some 50 microseconds.
+local glance = 2000
+-- More passes would fit the rows to the block at the expense of the others.
+local most_passes = 4
+
+--- More steps for the cells of the stratum, until every worker has made one for each of its ratings.
+function methods:linger()
+  local fit, at, view, part, done = self.fit, self.fit.at, self.grid.view, self.part, 0
+  fit.w:clock()
+  local function others_are_at_it()
+    return not at.diverged and (fit.w:slowest() or math.huge) < fit.w:now() and not fit.w:stopped()
+  end
+  local from, to = self:cell(part)
+  local passes = 0
+  while passes < most_passes and others_are_at_it() do
+    local last = math.min(to, from + glance)
+    if not self.factors:steps(view, from, last) then fit:learned(nil) end
+    done, from = done + last - from, last
+    if from == to then
+      part = part + 1
+      if part == self.next_part then part, passes = self.part, passes + 1 end
+      from, to = self:cell(part)
+    end
+  end
+  at.extra = (at.extra or 0) + done
 end
 
 --- One epoch: stratum after stratum. The last one ends with the epoch.
@@ -66,7 +102,11 @@ function methods:pass()
   for i = at.done + 1, order.blocks do
     order:next()
     for part = self.part, self.next_part - 1 do
-      if not at.diverged then self:learn(part, order:block(part)) end
+      if not at.diverged then self:learn(part) end
+    end
+    if self.lingers then self:linger() end
+    for part = self.part, self.table and not at.diverged and self.next_part - 1 or -1 do
+      self:give(self.rows[order:block(part)])
     end
     at.done = i
     if i < order.blocks then fit.w:barrier() end
@@ -115,9 +155,15 @@ local function default_blocks(fit)
   return blocks
 end
 
+local function refuse_fugue(w)
+  if w.deterministic then core.fail "mf.fit: option 'fugue' makes steps as time allows: not in a deterministic job" end
+  if w.snapshots then core.fail "mf.fit: option 'fugue' makes steps as time allows: it has no snapshots" end
+end
+
 --- @param fit what `epact.model.mf` knows of the job
 return function(fit)
   local w, o, ratings, workers = fit.w, fit.o, fit.ratings, fit.w.workers
+  if o.fugue then refuse_fugue(w) end
   local blocks = o.blocks or default_blocks(fit)
   local users = kernel.deal(fit.summary.user_count, ratings.users, blocks, rng(fit.seed, 0, 1))
   local items = kernel.deal(fit.summary.item_count, ratings.items, blocks, rng(fit.seed, 0, 2))
@@ -125,7 +171,8 @@ return function(fit)
   local first, last = kernel.span(users, part, next_part)
   local self = setmetatable({ fit = fit, users = users, items = items, base = first, first = first, last = last,
     part = part, next_part = next_part, grid = kernel.grid(ratings, users, items, part, next_part),
-    order = rotation { blocks = blocks, seed = fit.seed, stream = 3 }, shares = not fit.travels }, class)
+    order = rotation { blocks = blocks, seed = fit.seed, stream = 3 }, shares = not fit.travels,
+    lingers = o.fugue and workers > 1 }, class)
   self.item_first, self.item_last = fit:share(ratings.items)
   local cells = ratings.items * (o.factors + 1)
   self.factors = fit:new_factors { users = last - first,
