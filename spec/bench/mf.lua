@@ -156,6 +156,37 @@ local function time_to(name, ratings, test, given, targets, reference)
   return reference
 end
 
+-- Two workers, of which one needs half as long again for its part of a stratum: the objective by the clock, when the
+-- other waits for it, and when it goes on with its block (Fugue).
+local function slow_worker(name, ratings)
+  local given = { factors = 16, order = "rotation", step = 0.02, decay = 0.95, epochs = 10, blocks = 4 }
+  local best = math.huge
+  local history = fit(ratings, 2, given).history
+  for e = 2, #history do best = math.min(best, history[e].seconds - history[e - 1].seconds) end
+  for _, fugue in ipairs { false, true } do
+    local model = epact.run({ workers = 2, seed = 1 }, function(w)
+      local C, step = require("epact.core").C, fugue and "clock" or "barrier" -- what ends a first pass
+      local ends_pass = w[step]
+      if w.id == 1 then
+        w[step] = function(self)
+          local finish = C.epact_now() + best / given.blocks / 2
+          while C.epact_now() < finish do end
+          return ends_pass(self)
+        end
+      end
+      return mf.fit(w, ratings, with(given, { fugue = fugue }))
+    end)
+    local parts = {}
+    for e = 2, given.epochs, 2 do
+      local now = model.history[e]
+      parts[#parts + 1] = ("%.0f at %.3f s"):format(now.objective, now.seconds)
+    end
+    local extra = model.history[given.epochs].extra
+    print(("%s, one of 2 workers slow, %s: objective %s%s"):format(name, fugue and "Fugue" or "waiting",
+      table.concat(parts, ", "), extra and ("; %.2f more steps an epoch"):format(extra) or ""))
+  end
+end
+
 local sets = {
   ml1m = function() return generate(1, 6040, 3706, math.floor(1000209 * o.scale), 1, 1) end,
   syn10m = function()
@@ -173,6 +204,7 @@ for name in o.only:gmatch "[^,]+" do
   print(("%-8s %4s  %-9s %7s  %8s  %7s  %8s  %7s  %10s  %15s"):format("data", "k", "order", "workers", "M/s", "speedup",
     "by CPU", "speedup", "prepare", "of 30 epochs"))
   for _, k in ipairs(o.epochs > 1 and { 16, 64 } or {}) do throughput(name, ratings, k) end
+  slow_worker(name, ratings)
   if test then
     local reference = time_to(name, ratings, test, { factors = 16, order = "rotation", step = 0.05, decay = 0.87,
       lambda = 0.05, epochs = 20, blocks = 8 }, { 0.791, 0.788, 0.77 })

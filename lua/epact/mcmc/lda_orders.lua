@@ -7,7 +7,8 @@
 --   never stale. Only the totals n_k of the topics are, by what the others do in the same round; they are summed after
 --   each. In one process the counts are plain memory that all workers share (w:shared), a single replica; between
 --   processes, with snapshots, and in deterministic mode, they are exchanged after each round as those of "documents".
---   With `fugue` who has sampled its block goes on with it, until all have sampled theirs.
+--   While topics take shape it takes some sweeps more than "documents", which cost less time. With `fugue` who has
+--   sampled its block goes on with it, until all have sampled theirs.
 --
 -- Sources: Kumar, Beutel, Ho, Xing 2014 (Fugue); Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); Zheng, Kim, Ho, Xing
 -- 2014.
