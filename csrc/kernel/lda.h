@@ -63,7 +63,8 @@ EPACT_API int epact_lda_start(epact_lda *lda, int64_t first, int64_t end);
  * Errors: RANGE, NOMEM (the documents before the one that failed are done, counts are consistent). */
 EPACT_API int epact_lda_sweep(epact_lda *lda, int64_t first, int64_t end, int64_t sweep);
 
-/** The same for the tokens of one block of words. The random numbers are those of the whole pass when there is one block. */
+/** The same for the tokens of one block of words. The random numbers are those of the whole pass when there is one
+ * block. */
 EPACT_API int epact_lda_start_block(epact_lda *lda, int64_t first, int64_t end, int64_t block);
 EPACT_API int epact_lda_sweep_block(epact_lda *lda, int64_t first, int64_t end, int64_t block, int64_t sweep);
 
@@ -97,7 +98,8 @@ EPACT_API int64_t epact_lda_tokens(const epact_lda *lda);
 EPACT_API const int64_t *epact_lda_totals(const epact_lda *lda);
 /** Sets n_k, [topics], to what all samplers that share n_wk have. Errors: RANGE (a negative number). */
 EPACT_API int epact_lda_set_totals(epact_lda *lda, const int64_t *total);
-/** Topics of own tokens, [tokens], a view: documents in order, blocks and in them pairs in order, EPACT_LDA_NO_TOPIC where none. */
+/** Topics of own tokens, [tokens], a view: documents in order, blocks and in them pairs in order, EPACT_LDA_NO_TOPIC
+ * where none. */
 EPACT_API const uint16_t *epact_lda_topics(const epact_lda *lda);
 /** Takes over topics saved from epact_lda_topics. enter != 0: own counts move along and are recorded; 0: the
  * counts come by other ways (apply, from tables that already hold them). Errors: MISUSE (length), RANGE; NOMEM. */

@@ -25,6 +25,7 @@ int lda_check_options(const epact_lda_options *o)
       return epact_fail(EPACT_E_RANGE, "%s: word %lld is of block %u of %d", where, (long long)w, o->block[w],
                         o->blocks);
   if (o->shared && !o->word_tokens) return epact_fail(EPACT_E_MISUSE, "%s: shared counts need word_tokens", where);
+  if ((uintptr_t)o->shared % 64) return epact_fail(EPACT_E_MISUSE, "%s: shared memory must be 64-byte aligned", where);
   if (o->documents > 0 && !o->start) return epact_fail(EPACT_E_MISUSE, "%s: start is missing", where);
   for (int64_t d = 0; d < o->documents; d++)
     if (o->start[d] > o->start[d + 1] || o->start[0] != 0)

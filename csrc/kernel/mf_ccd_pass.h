@@ -8,8 +8,8 @@
 #define CHUNK 256 /* ratings whose sums are floats */
 typedef float quad __attribute__((vector_size(16)));
 
-/* By id of the other side: what is added to the residual as it is (w), times `s` and times `t` of the row (x, y), and the
- * vector that is solved against. */
+/* By id of the other side: what is added to the residual as it is (w), times `s` and times `t` of the row (x, y), and
+ * the vector that is solved against. */
 enum { W, X, Y, V };
 
 /* Of one row. */

@@ -12,7 +12,7 @@
 -- the factors are, bit for bit, the same for any number of workers.
 --
 -- A residual is brought from a variable to the next in the pass that needs it: the product of the one that was worked
--- on is taken out, that of the next put back ("closed" and "opened" below).
+-- on (which is open) is taken out, that of the next put back.
 --
 -- In one process the vectors are plain memory (`w:shared`); between processes, and where snapshots are kept, a table
 -- hands them on, a row for each worker, whose cells are the bits of the floats.
