@@ -84,7 +84,7 @@ describe("a second model in one job", function()
     local X, y = epact.data.new("sparse", 3, 2, 3), epact.data.new("dense", 3, 1)
     for i = 0, 2 do X.start[i + 1], X.index[i], X.value[i], y.value[i] = i + 1, i % 2, 1 + i, i end
     X.index[1] = 4000000000
-    assert.matches("entry 1 of X has column 4000000000 of 2", failure(epact.run, { workers = 1 }, function(w)
+    assert.matches("lasso.fit: X: entry 1 has column 4000000000 of 2", failure(epact.run, { workers = 1 }, function(w)
       lasso.fit(w, X, y, { lambda_ratio = 0.5 })
     end))
   end)

@@ -59,7 +59,7 @@ local function deal_columns(X, id, workers)
   if data.kind(X) == "dense" then
     return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers)
   end
-  local entries, work = X:column_entries(), X.count + COLUMN * X.cols
+  local entries, work = X:column_entries "lasso.fit: X", X.count + COLUMN * X.cols
   local first, column, before = nil, 0, 0
   for part = id, id + 1 do
     while column < X.cols and (before < work * part / workers or part == workers) do
