@@ -27,10 +27,11 @@ epact.command.main(function()
     local x, residual, b, weight = {}, {}, {}, {}
     for i = 0, mine.rows - 1 do x[i], residual[i] = mine:row(i), y_mine[i] - mean end
     for j = 0, p - 1 do b[j], weight[j] = 0, 1 / 0 end -- what was never updated comes first
-    local rng = w:rng(0)
+    local rng, diverged = w:rng(0), false
 
     -- Variables that moved most, of some that are drawn at random.
     local function schedule()
+      if diverged then return false end
       local drawn, chosen = {}, {}
       for j = 0, p - 1 do drawn[j + 1] = j end
       rng:shuffle(drawn)
@@ -56,6 +57,7 @@ epact.command.main(function()
         local z = sum[k - 1] + X.rows * b[j]
         local change = (z > lambda and z - lambda or z < -lambda and z + lambda or 0) / X.rows - b[j]
         b[j], weight[j] = b[j] + change, math.abs(change)
+        diverged = diverged or weight[j] > 1e6
         for i = 0, mine.rows - 1 do residual[i] = residual[i] - x[i][j] * change end
       end
     end
@@ -63,6 +65,7 @@ epact.command.main(function()
     local run = epact.strads(w, { variables = p, schedule = schedule, push = push, pull = pull, batch = o.together,
       depth = o.depth, phases = o.phases })
     if w.id == 0 then print(run) end
+    if diverged then return { diverged = true } end
 
     local total, sum = w:table("objective", { rows = 1, cols = 1, staleness = 0 }), 0
     for i = 0, mine.rows - 1 do sum = sum + residual[i] ^ 2 / 2 end
@@ -73,6 +76,10 @@ epact.command.main(function()
     return { b = b, objective = objective }
   end)
 
+  if model.diverged then
+    print "diverged: correlated columns overshot; fewer --together, or less --depth"
+    return
+  end
   for j = 0, p - 1 do
     if model.b[j] ~= 0 then print(("%-20s %12.4f"):format(names[j], model.b[j])) end
   end

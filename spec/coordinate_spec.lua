@@ -104,6 +104,26 @@ describe("scheduled coordinate descent", function()
     end
   end)
 
+  it("centres responses and columns that are far from 0", function()
+    local rng, rows, y = epact.rng(8), {}, {}
+    for i = 1, 40 do
+      local year = 2000 + rng:below(25)
+      rows[i] = { year, rng:normal() }
+      y[i] = 1e5 + 20 * (year - 2012) + 5 * rows[i][2] + rng:normal()
+    end
+    for _, loss in ipairs { "squared", "huber" } do
+      for _, X in ipairs { dense(rows), sparse(rows) } do
+        local model = fit(2, X, column(y), { loss = loss, lambda = 2, standardise = false, width = 0.5 })
+        local reference = exact.solve(X, column(y), { loss = loss, width = 0.5, l1 = 2, intercept = true,
+          tolerance = 1e-9 })
+        assert.equal("CONVERGED", model.status)
+        assert.near(reference.objective, model.objective, 1e-5 * model.history[1].objective)
+        assert.near(20, model.coefficients.value[0], 0.5)
+        assert.is_true(model.updates < 1000)
+      end
+    end
+  end)
+
   it("is the lasso of columns that were standardised by hand", function()
     local rows, y = correlated(50, 12)
     local by_hand = {}
@@ -215,10 +235,62 @@ describe("scheduled coordinate descent", function()
     end
   end)
 
-  it("fits without a penalty, and a constant response at once", function()
+  it("ends when a policy of one's own does, and lands what it took", function()
     local rows, y = correlated(40, 6)
     local X = dense(rows)
-    local model = fit(2, X, y, { lambda = 0, tolerance = 1e-9 })
+    local model, landed = unpack((epact.run({ workers = 2 }, function(w)
+      local asked, landed = 0, 0
+      local policy = {
+        next = function()
+          asked = asked + 1
+          return asked <= 3 and { asked } or false
+        end,
+        feed = function(_, vars) landed = landed + #vars end,
+      }
+      return { coordinate.fit(w, X, y, { order = policy }), landed }
+    end)))
+    assert.same({ "ENDED", 3, 3 }, { model.status, model.updates, landed })
+    -- a phase that overshot is not committed: the policy hears of it by `landed`
+    local same = {}
+    for i = 1, 30 do same[i] = { i, i, i, i, i, i } end
+    local told = epact.run({ workers = 1 }, function(w)
+      local told = 0
+      local policy = { next = function() return { 0, 1, 2, 3, 4, 5 } end, landed = function() told = told + 1 end }
+      local line = epact.data.new("dense", 30, 1)
+      for i = 0, 29 do line.value[i] = i end
+      coordinate.fit(w, dense(same), line, { order = policy, guard = false, max_updates = 6000 })
+      return told
+    end)
+    assert.is_true(told > 0)
+  end)
+
+  it("asks to scale columns and responses whose squares are no numbers", function()
+    local rows, y = correlated(20, 3)
+    for _, factor in ipairs { 1e-200, 1e200 } do
+      local scaled = {}
+      for i, row in ipairs(rows) do scaled[i] = { row[1], row[2] * factor, row[3] } end
+      local ok, said = pcall(fit, 2, dense(scaled), y, {})
+      assert.is_false(ok)
+      assert.is_truthy(said:find("column 1 of X has squares beyond double precision", 1, true), said)
+    end
+    local large = {}
+    for i = 1, 20 do large[i] = 1e160 * i end
+    local _, said = pcall(fit, 2, dense(rows), column(large), {})
+    assert.is_truthy(said:find("scale y", 1, true), said)
+  end)
+
+  it("fits without a penalty, on any scale, and a constant response at once", function()
+    local rows, y = correlated(40, 6)
+    local X = dense(rows)
+    local shrunk = {}
+    for i, row in ipairs(rows) do
+      shrunk[i] = {}
+      for j, value in ipairs(row) do shrunk[i][j] = 1e-8 * value end
+    end
+    local model = fit(2, dense(shrunk), y, { lambda = 0, tolerance = 1e-9, standardise = false })
+    local free = exact.solve(X, y, { loss = "squared", intercept = true, tolerance = 1e-12 })
+    assert.near(free.objective, model.objective, 1e-9)
+    model = fit(2, X, y, { lambda = 0, tolerance = 1e-9 })
     local reference = exact.solve(X, y, { loss = "squared", intercept = true, tolerance = 1e-12 })
     assert.equal("CONVERGED", model.status)
     assert.is_nil(model.gap)

@@ -103,6 +103,34 @@ describe("strads", function()
       "epact.strads 'strads' <20 variables, depth 0, 3 phases, 6 updates>" }, fed)
   end)
 
+  it("keeps every sum over many runs, for every depth", function()
+    for _, workers in ipairs { 2, 4 } do
+      for depth = 0, 3 do
+        local wrong = on(workers, function(w)
+          local wrong = 0
+          local program = epact.strads.new(w, { variables = 5, depth = depth,
+            schedule = function(_, phase) return { phase % 5 } end,
+            push = function(_, phase) return phase + w.id end,
+            pull = function(vars, sum, phase)
+              local expected = w.workers * phase + w.workers * (w.workers - 1) / 2
+              if sum[0] ~= expected or vars[1] ~= phase % 5 then wrong = wrong + 1 end
+            end })
+          for i = 1, 50 do program:run(1 + i % 3) end
+          return wrong
+        end)
+        assert.equal(0, wrong)
+      end
+    end
+  end)
+
+  it("needs depth 0 in a deterministic job", function()
+    local ok, message = pcall(epact.run, { workers = 1, deterministic = true }, function(w)
+      epact.strads(w, { variables = 3, depth = 1, schedule = nothing, push = nothing, pull = nothing })
+    end)
+    assert.is_false(ok)
+    assert.is_truthy(message:find("strads: a deterministic job needs depth 0, got 1", 1, true), message)
+  end)
+
   it("ends when the schedule says false, and waits with an empty list while a variable is in flight", function()
     local counts = on(2, function(w)
       local counts = {}
@@ -230,7 +258,7 @@ describe("strads", function()
       for name, value in pairs(change) do options[name] = value end
       return message_of(1, options)
     end
-    assert.is_truthy(with({ phase = 1 }):find("unknown option 'phase' (did you mean 'phases'?)", 1, true))
+    assert.is_truthy(with({ pushh = 1 }):find("unknown option 'pushh' (did you mean 'push'?)", 1, true))
     assert.is_truthy(with({ variables = 0 }):find("option 'variables' must be an integer >= 1", 1, true))
     assert.is_truthy(with({ schedule = 3 }):find("must be a function or have a method 'next', got 3", 1, true))
     local ok, message = pcall(on, 1, function(w)

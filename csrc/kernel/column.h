@@ -42,6 +42,9 @@ static inline void column_axpy(double a, column c, double *r)
     dense_axpy(c.count, a, c.value, r);
 }
 
+/* (a - mean_a 1)'(b - mean_b 1), both sparse or both dense; sparse ones are merged. In columns.c. */
+double column_product(int64_t rows, column a, double mean_a, column b, double mean_b);
+
 static inline double scale_of(const epact_columns *x, int64_t j)
 {
   return x->inverse_scale ? x->inverse_scale[j] : 1;

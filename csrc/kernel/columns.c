@@ -108,22 +108,26 @@ void epact_columns_squared_norm(const epact_columns *x, double *squared_norm)
   }
 }
 
-static double stored_product(column a, column b)
+double column_product(int64_t rows, column a, double mean_a, column b, double mean_b)
 {
-  if (!a.index) return dense_dot(a.count, a.value, b.value);
   double sum = 0;
+  if (!a.index && mean_a == 0 && mean_b == 0) return dense_dot(rows, a.value, b.value);
+  if (!a.index) { /* x_j'x_k - n m_j m_k would cancel */
+    double part[4] = { 0 };
+    for (int64_t i = 0; i < rows; i++) part[i & 3] += (a.value[i] - mean_a) * (b.value[i] - mean_b);
+    return (part[0] + part[1]) + (part[2] + part[3]);
+  }
   for (int64_t i = 0, k = 0; i < a.count && k < b.count;) {
     const uint32_t row_a = a.index[i], row_b = b.index[k];
     if (row_a == row_b) sum += a.value[i] * b.value[k];
     i += row_a <= row_b;
     k += row_b <= row_a;
   }
-  return sum;
+  return sum - (double)rows * mean_a * mean_b;
 }
 
 double epact_columns_product(const epact_columns *x, int64_t j, int64_t k)
 {
-  const double product = stored_product(column_of(x, j), column_of(x, k));
-  const double means = x->mean ? (double)x->rows * x->mean[j] * x->mean[k] : 0;
-  return scale_of(x, j) * scale_of(x, k) * (product - means);
+  const double mean_j = x->mean ? x->mean[j] : 0, mean_k = x->mean ? x->mean[k] : 0;
+  return scale_of(x, j) * scale_of(x, k) * column_product(x->rows, column_of(x, j), mean_j, column_of(x, k), mean_k);
 }

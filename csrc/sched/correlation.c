@@ -52,14 +52,15 @@ static double product_by_search(column few, column many)
 static double compute(const correlation *c, const correlated *a, const correlated *b)
 {
   const column one = a->entries, other = b->entries;
+  const double rows = (double)c->x.rows;
   double product;
   if (one.index && one.count > 16 * other.count)
-    product = product_by_search(other, one);
+    product = product_by_search(other, one) - rows * a->mean * b->mean;
   else if (one.index && other.count > 16 * one.count)
-    product = product_by_search(one, other);
+    product = product_by_search(one, other) - rows * a->mean * b->mean;
   else
-    product = epact_columns_product(&c->stored, a->id, b->id);
-  return fabs(a->factor * b->factor * (product - (double)c->x.rows * a->mean * b->mean));
+    product = column_product(c->x.rows, one, a->mean, other, b->mean);
+  return fabs(a->factor * b->factor * product);
 }
 
 double correlation_size(correlation *c, const correlated *a, const correlated *b)

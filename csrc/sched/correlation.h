@@ -9,7 +9,7 @@
 enum { LONG_COLUMN = 512 }; /* entries from which on a product is worth to be remembered */
 
 typedef struct {
-  epact_columns x, stored; /* stored: neither centred nor scaled */
+  epact_columns x;
   const double *squared_norm;
   bool normalise;
   pairs_cache pairs;

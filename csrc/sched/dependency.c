@@ -69,8 +69,7 @@ int epact_dependency_new(const epact_columns *x, const double *squared_norm, dou
   epact_dependency *d = epact_object_new(sizeof *d, destroy);
   if (!d) return EPACT_E_NOMEM;
   d->rho = rho;
-  d->of = (correlation){ .x = *x, .stored = *x, .squared_norm = squared_norm, .normalise = normalise };
-  d->of.stored.mean = d->of.stored.inverse_scale = NULL;
+  d->of = (correlation){ .x = *x, .squared_norm = squared_norm, .normalise = normalise };
   unit_init(&d->unit, &d->of);
   if (x->start) d->head = epact_calloc((size_t)x->rows, sizeof *d->head);
   if ((x->start && !d->head) || pairs_init(&d->of.pairs, (size_t)cache_bytes)) {

@@ -36,7 +36,6 @@ local known = {
   batch = { "count", 64 },
   width = { "count", 1 },
   depth = { "index", 0 },
-  phases = { "count" },
   name = { "string", "strads" },
 }
 
@@ -229,6 +228,8 @@ function methods:run(phases)
         local vars = read_plan(row)
         self.queue[step + 1], finish = vars, not vars and step + 1 or nil
       end
+    elseif step >= depth then
+      self.table:get(row_of(self, step - depth)) -- between two runs nobody gets further ahead than within one
     end
     self.step = step + 1
   until finish and step - depth >= finish - 1
@@ -265,13 +266,15 @@ local strads = {}
 --   nothing, when what the workers learn from each other is in tables of their own
 -- - `pull(vars, sum, phase)`: `sum` is a double array, good until the function returns (of zeros where nobody returned
 --   anything). It returns the changes, a list with one for each variable, or nothing
--- - `batch` (64): the most variables of a phase; `width` (1); `depth` (0): phases in flight beyond the one that is
+-- - `batch` (64): the most variables of a phase, which costs 8 bytes x `width` of each worker for each, whether it has
+--   them or not; `width` (1); `depth` (0): phases in flight beyond the one that is
 --   pushed; `name` ("strads"): of its table
 -- @treturn epact.strads with `pulled` (phases), `updates` (variables, counted each time they are scheduled), `run`,
 -- `in_flight`. An empty list of variables is a phase that waits for those in flight
 function strads.new(w, given)
   options.worker("strads", w)
   local o = options.read("strads", given, known)
+  if w.deterministic and o.depth > 0 then core.fail("strads: a deterministic job needs depth 0, got %d", o.depth) end
   if w.joined then core.fail("strads: a worker that joined a running job has no part of its data") end
   w:claim("strads", o.name)
   local self = setmetatable({
@@ -292,7 +295,14 @@ end
 
 return setmetatable(strads, {
   __call = function(_, w, given)
-    local phases = type(given) == "table" and given.phases or nil
-    return strads.new(w, given):run(phases)
+    local program, phases = given, nil
+    if type(given) == "table" then
+      program, phases = {}, given.phases
+      for name, value in pairs(given) do
+        if name ~= "phases" then program[name] = value end
+      end
+      if phases ~= nil then options.argument("strads", "option 'phases'", "count", phases) end
+    end
+    return strads.new(w, program):run(phases)
   end,
 })

@@ -69,7 +69,7 @@ end
 -- @treturn table as `new` does, with `column_sum` (of this worker's rows) when columns are centred
 function columns.shared(where, set, o, rows, add)
   local self = columns.new(where, set)
-  C.epact_columns_moments(self.view, self.mean, nil)
+  C.epact_columns_moments(self.view, self.mean, self.scale) -- scale: for now, which vary within these rows
   local view, count = self.view, self.columns
   local column_sum, deviation2 = linear.zeros(count), linear.zeros(count)
   for j = 0, count - 1 do column_sum[j] = self.rows > 0 and self.mean[j] * self.rows or 0 end
@@ -77,6 +77,12 @@ function columns.shared(where, set, o, rows, add)
   for j = 0, count - 1 do self.mean[j] = total[j] / rows end
   view.mean = self.mean
   C.epact_columns_squared_norm(view, deviation2)
+  for j = 0, count - 1 do
+    local size = deviation2[j]
+    if size - size ~= 0 or (size < 1e-280 and self.scale[j] > 0) then
+      core.fail("%s: column %d of X has squares beyond double precision: scale it", where, j)
+    end
+  end
   total = add(deviation2)
   for j = 0, count - 1 do
     local constant = total[j] <= 1e-22 * rows * self.mean[j] ^ 2 -- what rounding leaves

@@ -45,14 +45,14 @@ function methods:predict(b, offset) return C.epact_coordinate_predict(self.state
 
 --- Adds to all t.
 -- @treturn number the sum of the loss
--- @treturn number of u, of |u| and of the curvatures
+-- @treturn number of u, of |u|, of the curvatures, and the rows
 function methods:shift(offset)
   local s, d, slope, size, curvature = self.state, self.d, 0, 0, 0
   for i = 0, self.rows - 1 do s.t[i] = s.t[i] + offset end
   local loss = C.epact_newton_terms(s.loss, self.rows, s.t, s.y, s.u, d)
   for i = 0, self.rows - 1 do slope, size, curvature = slope + s.u[i], size + math.abs(s.u[i]), curvature + d[i] end
   s.u_sum = slope
-  return loss, slope, size, curvature
+  return loss, slope, size, curvature, self.rows
 end
 
 --- This worker's part of x_j'u for all columns.

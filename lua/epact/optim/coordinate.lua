@@ -115,21 +115,28 @@ function methods:add(numbers)
   return unpack(result)
 end
 
---- Puts the intercept where the loss is least, by Newton steps within a bracket.
+--- Puts the intercept where the loss is least: Newton steps; where one leaves what is known to hold the minimum, the
+-- middle of that, or, as long as one side is open, steps that grow.
 -- @treturn number the sum of the loss over all rows
+-- @treturn boolean whether it is there: only then the dual point of the gap is feasible
 function methods:centre()
-  local low, high, at, shift = -1e3, 1e3, 0, 0
-  for _ = 1, 100 do
-    local loss, slope, size, curvature = self:add({ self.rows:shift(shift) })
-    if not self.o.intercept or math.abs(slope) <= 1e-11 * size then return loss end
+  local low, high, at, shift, reach, loss, settled = -math.huge, math.huge, 0, 0, 1, nil, false
+  for _ = 1, 200 do
+    local slope, size, curvature
+    loss, slope, size, curvature, self.seen_rows = self:add { self.rows:shift(shift) }
+    if not self.o.intercept or math.abs(slope) <= 1e-11 * size then return loss, true end
     if slope > 0 then high = at else low = at end
     local next = at - slope / curvature
-    if not (next > low and next < high) then next = (low + high) / 2 end
-    if next == at then return loss end
+    if not (next > low and next < high) then
+      next = (low + high) / 2
+      if next - next ~= 0 then next, reach = at + (slope > 0 and -reach or reach), 4 * reach end
+    end
+    if settled or next == at then return loss, true end
     at, shift = next, next - at
     self.intercept = self.intercept + shift
+    settled = math.abs(shift) <= 4e-16 * math.abs(self.intercept) -- the rest is rounding's
   end
-  return self:add({ self.rows:shift(0) })
+  return loss, false
 end
 
 --- The exact objective, and an upper bound of how far it is above the minimum: Fenchel's dual at -u, scaled until it is
@@ -137,13 +144,14 @@ end
 function methods:look()
   local l1, l2, c, b = self.l1, self.o.l2, self.correlation, self.b
   self.rows:predict(b, self.intercept)
-  local loss = self:centre()
+  local loss, centred = self:centre()
   self.rows:gradient(c)
   c = self.many:of { column = c }.column
-  local norm1, norm2, largest, excess2, nonzeros = 0, 0, 0, 0, 0
+  local norm1, norm2, largest, steepest, excess2, nonzeros = 0, 0, 0, 0, 0, 0
   for j = 0, self.columns - 1 do
     local size = self.curvature[j] > 0 and math.abs(c[j]) or 0
     norm1, norm2, largest = norm1 + math.abs(b[j]), norm2 + b[j] ^ 2, math.max(largest, size)
+    if size > 0 then steepest = math.max(steepest, size / math.sqrt(self.curvature[j])) end
     excess2 = excess2 + math.max(size - l1, 0) ^ 2
     if b[j] ~= 0 then nonzeros = nonzeros + 1 end
   end
@@ -152,8 +160,10 @@ function methods:look()
   local dual, scaled = self:add({ self.rows:conjugate(1), self.rows:conjugate(scale) })
   if l2 > 0 then gap = objective + dual + excess2 / (2 * l2) end
   if l1 > 0 then gap = math.min(gap, objective + scaled) end
+  if not centred then gap = math.huge end
   self.now = {
-    objective = objective, gap = math.max(gap, 0), correlation = largest, nonzeros = nonzeros,
+    objective = objective, gap = math.max(gap, 0), correlation = largest, steepest = steepest,
+    nonzeros = nonzeros,
     updates = self.run and self.run.updates or 0, phases = self.run and self.run.pulled or 0,
     parallel = self.parallel, damping = self.damping, seconds = core.C.epact_now() - self.started,
     phase_seconds = self.phase_seconds,
@@ -171,9 +181,9 @@ function methods:penalised() return self.l1 > 0 or self.o.l2 > 0 end
 
 function methods:converged()
   if not self:penalised() then
-    return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
+    return self.now.steepest <= self.o.tolerance * self.steepest + math.sqrt(self.rounding)
   end
-  return self.now.gap <= self.o.tolerance * self.null + self.rounding
+  return self.now.gap <= self.o.tolerance * self.null + 1e-14 * self.null + self.rounding
 end
 
 --- Remembers b when the objective is as low as ever; false when it has risen, or stands still far from the minimum:
@@ -213,7 +223,8 @@ end
 local function take_rows(self, X, from, to)
   local o = self.o
   -- a move along a centred column visits all rows, unless the loss is squared (csrc/kernel/coordinate.h)
-  local centred = o.intercept and (o.loss == "squared" or data.kind(X) == "dense")
+  local many = data.kind(X) == "dense" or X.count >= 0.1 * X.rows * X.cols
+  local centred = o.intercept and (o.loss == "squared" or many)
   local copy = linear.zeros(X.cols)
   return columns.shared(self.where, X:slice(from, to):transpose(),
     { intercept = centred, standardise = o.standardise }, X.rows, function(array)
@@ -230,15 +241,18 @@ local function begin(w, X, y, o)
     core.fail("%s: y has one class only, so that the logistic loss has no minimum with an intercept", where)
   end
   design.new(where, X, false) -- checks X
+  if linear.dot(y.rows, y.value, y.value) == math.huge then
+    core.fail("%s: the squares of y are beyond double precision: scale y", where)
+  end
   local self = setmetatable({
     where = where, w = w, o = o, columns = p, labels = labels, history = {}, damping = 1, intercept = 0, l1 = 0,
-    phase_seconds = 0, patience = 2, calm = 0, started = core.C.epact_now(), scalars = linear.zeros(4),
+    phase_seconds = 0, patience = 2, calm = 0, started = core.C.epact_now(), scalars = linear.zeros(5),
     b = linear.zeros(p),
     best = linear.zeros(p),
     correlation = linear.zeros(p), curvature = linear.zeros(p), scale = linear.zeros(p),
   }, class)
   self.many = sums.new(w, o.name .. ".columns", { column = { 1, p, "f64" } })
-  self.few = sums.new(w, o.name .. ".scalars", { scalars = { 1, 4, "f64" } })
+  self.few = sums.new(w, o.name .. ".scalars", { scalars = { 1, 5, "f64" } })
   local from, to = partition.share(X, w.id, w.workers)
   local x = take_rows(self, X, from, to)
   local bound = curvature_bound[o.loss] or 1 / o.width
@@ -299,13 +313,17 @@ local function result_of(self, status)
     coefficients = coefficients, intercept = self.intercept, lambda = self.l1, lambda_max = self.lambda_max,
     objective = self.now.objective, gap = self:penalised() and self.now.gap or nil, status = status,
     updates = self.run.updates, phases = self.run.pulled, nonzeros = self.now.nonzeros, parallel = self.parallel,
+    rows = self.seen_rows,
     order = tostring(self.order.description), history = self.history,
   }
 end
 
 --- Fits the model; every worker of the job calls it with the same arguments: the whole of X and y.
--- Each worker keeps its rows by column (12 bytes a non-zero; 8 when dense) and 48 bytes a column; with the orders
--- "shotgun", "greedy" and "dynamic" worker 0 keeps all columns besides, for their correlations.
+-- Each worker keeps its rows by column (12 bytes a non-zero; 8 when dense), 24 bytes a row and about 110 a column, with
+-- several workers 150; with the orders "shotgun", "greedy" and "dynamic" worker 0 keeps all columns besides, for their
+-- correlations. Columns are centred, unless X is sparse (less than a tenth is stored) and the loss is not squared: a
+-- move along a centred column would then visit all rows. Without, columns with large means make the descent slow.
+-- Where a worker is lost and `on_loss` is "continue", the model is that of the rows that are left.
 -- @param w the worker
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y rows x 1; labels of -1 and 1, or 0 and 1, of the logistic and the hinge losses
@@ -317,9 +335,10 @@ end
 -- (updates between two looks at the gap, one a column), `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (epact_dense, columns x 1, for X as it is), `intercept`,
 -- `lambda`, `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum), `status`
--- ("CONVERGED", "MAXITER", "DIVERGED": without guard, the best b is returned), `updates`, `phases`, `nonzeros`,
--- `parallel` (how many stepped together at the end), `order` (its description), and `history`: a list of `{ updates,
--- phases, objective, gap, nonzeros, parallel, damping, seconds, phase_seconds (without looks) }`
+-- ("CONVERGED", "MAXITER", "ENDED": the policy had no more, "DIVERGED": without guard, the best b is returned),
+-- `updates`, `phases`, `nonzeros`, `parallel` (how many stepped together at the end), `rows` (which the last look saw),
+-- `order` (its description), and `history`: a list of `{ updates, phases, objective, gap, nonzeros, parallel, damping,
+-- seconds, phase_seconds (without looks) }`
 function coordinate.fit(w, X, y, given)
   options.worker("coordinate.fit", w)
   local o = options.read("coordinate.fit", given, known)
@@ -329,9 +348,9 @@ function coordinate.fit(w, X, y, given)
   o.every, o.max_updates = o.every or X.cols, o.max_updates or 10000 * X.cols
   local fit = begin(w, X, y, o)
   local start = fit:look()
-  fit.null, fit.lambda_max = start.objective, start.correlation
+  fit.null, fit.lambda_max, fit.steepest = start.objective, start.correlation, start.steepest
   -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
-  fit.rounding = 1e-14 * start.objective + 1e-28 * linear.dot(y.rows, y.value, y.value)
+  fit.rounding = 1e-28 * (start.objective + linear.dot(y.rows, y.value, y.value))
   fit.l1 = o.lambda or o.lambda_ratio * fit.lambda_max
   fit.order = orders.make(fit, X)
   fit.parallel = fit.order.parallel
@@ -342,7 +361,12 @@ function coordinate.fit(w, X, y, given)
 
   local status = "MAXITER"
   while not fit:converged() and fit.run.updates < o.max_updates do
+    local before = fit.run.updates
     fit:descend()
+    if fit.run.updates == before then
+      status = "ENDED"
+      break
+    end
     fit:look()
     fit:report()
     if not fit:keep() then

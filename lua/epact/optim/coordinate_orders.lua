@@ -46,13 +46,15 @@ function makers.greedy(fit, X)
       return vars
     end,
   }
-  return { policy = policy, parallel = count, block = clusters.block, most = fit.columns }
+  return { policy = policy, parallel = count, block = clusters.block,
+    most = math.min(fit.columns, (fit.o.parallel or count) * math.ceil(fit.columns / count)) }
 end
 
 function makers.dynamic(fit, X)
   local policy = sched.dependency {
     policy = sched.priority { variables = fit.columns, seed = fit.w.seed },
     columns = whole_columns(fit, X), rho = fit.o.rho, candidates = 2,
+    flight = math.max(65536, (2 * fit.o.depth + 3) * (fit.o.parallel or 32)),
   }
   return { policy = policy, parallel = 32 }
 end

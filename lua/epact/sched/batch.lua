@@ -29,11 +29,16 @@ function batch.list(id, count)
   return list
 end
 
+local MOST = 2 ^ 26 -- of a batch
+
 --- Raises unless a batch can have `k` variables.
-function batch.size(where, k)
-  if type(k) ~= "number" or k % 1 ~= 0 or k < 1 or k > 2 ^ 31 then
+-- @treturn number k, or how many there are when that is less
+function batch.size(where, k, variables)
+  if type(k) ~= "number" or k % 1 ~= 0 or k < 1 then
     core.fail("%s: the number of variables must be an integer >= 1, got %s", where, options.show(k))
   end
+  if variables and k > variables then return variables end
+  if k > MOST then core.fail("%s: a batch has at most %d variables, got %s", where, MOST, options.show(k)) end
   return k
 end
 

@@ -26,7 +26,7 @@ function methods:fill(id, k) return self.random:fill(id, k) end
 --- `k` distinct blocks (all, when there are fewer).
 -- @treturn table a list
 function methods:next(k)
-  self.ids:reserve(batch.size("blocks:next", k))
+  self.ids:reserve(batch.size("blocks:next", k, self.variables))
   return batch.list(self.ids.id, self:fill(self.ids.id, k))
 end
 

@@ -26,7 +26,7 @@ end
 --- The next `k` variables (all, when there are fewer).
 -- @treturn table a list
 function methods:next(k)
-  self.ids:reserve(batch.size("cyclic:next", k))
+  self.ids:reserve(batch.size("cyclic:next", k, self.variables))
   return batch.list(self.ids.id, self:fill(self.ids.id, k))
 end
 

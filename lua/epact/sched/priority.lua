@@ -37,7 +37,7 @@ end
 --- `k` distinct variables (all, when there are fewer), the largest weight first.
 -- @treturn table a list
 function methods:next(k)
-  self.ids:reserve(batch.size("priority:next", k))
+  self.ids:reserve(batch.size("priority:next", k, self.variables))
   return batch.list(self.ids.id, self:fill(self.ids.id, k))
 end
 

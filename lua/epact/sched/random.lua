@@ -21,7 +21,7 @@ end
 --- `k` distinct variables (all, when there are fewer).
 -- @treturn table a list
 function methods:next(k)
-  self.ids:reserve(batch.size("random:next", k))
+  self.ids:reserve(batch.size("random:next", k, self.variables))
   return batch.list(self.ids.id, self:fill(self.ids.id, k))
 end
 
