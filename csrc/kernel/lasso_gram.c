@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows that are packed at once; members of which all covariances may be kept: 128 MiB. */
-enum { PACKED_ROWS = 256, MOST_KNOWN = 4096 };
+/* Rows that are packed at once; members of which all covariances may be kept: 128 MiB; entries whose rows are fetched
+ * before they are needed. */
+enum { PACKED_ROWS = 256, MOST_KNOWN = 4096, AHEAD = 8 };
 
 static int make_room(gram_matrix *gram, int64_t known)
 {
@@ -93,12 +94,14 @@ static int extend_sparse(epact_lasso_set *set, int64_t before)
   gram_matrix *gram = &set->gram;
   if (!gram->row && !(gram->row = epact_calloc((size_t)x->rows, sizeof *gram->row))) return EPACT_E_NOMEM;
   for (int64_t a = before; a < gram->known; a++) {
-    const int64_t j = set->column[gram->member[a]];
+    const int64_t j = set->column[gram->member[a]], end = x->start[j + 1];
     const double scale = scale_of(x, j), constant = (double)x->rows * scale * mean_of(x, j);
     double *products = gram->value + a * gram->room;
     memset(products, 0, (size_t)(a + 1) * sizeof *products);
-    for (int64_t e = x->start[j]; e < x->start[j + 1]; e++) {
+    for (int64_t e = x->start[j]; e < end; e++) {
       const double value = scale * x->value[e];
+      if (e + 2 * AHEAD < end) __builtin_prefetch(gram->row + x->index[e + 2 * AHEAD], 1);
+      if (e + AHEAD < end) __builtin_prefetch(gram->entry + gram->row[x->index[e + AHEAD]].first, 1);
       if (append(gram, x->index[e], (row_entry){ value, (uint32_t)a })) return EPACT_E_NOMEM;
       const row_list list = gram->row[x->index[e]];
       const row_entry *entry = gram->entry + list.first;
@@ -132,9 +135,8 @@ int lasso_gram_extend(epact_lasso_set *set, const uint32_t *list, int64_t count)
   return EPACT_OK;
 }
 
-bool lasso_gram_has_room(const epact_lasso_set *set, int64_t known)
+bool lasso_gram_has_room(double known)
 {
-  (void)set;
   return known <= MOST_KNOWN;
 }
 

@@ -10,6 +10,6 @@
 int lasso_gram_extend(epact_lasso_set *set, const uint32_t *list, int64_t count);
 
 /* Whether it may have that many. */
-bool lasso_gram_has_room(const epact_lasso_set *set, int64_t known);
+bool lasso_gram_has_room(double known);
 
 #endif

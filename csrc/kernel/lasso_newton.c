@@ -13,13 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nanoseconds of a multiplication in dgemm, of one in a matrix-vector product, and of a sparse entry read or written. */
-#define BLOCK_COST 0.08
-#define VECTOR_COST 0.15
+/* Nanoseconds of a multiplication in products of matrices, of one with columns or rows that come from a cache, and of a
+ * sparse entry read or written. */
+#define BLOCK_COST 0.14
+#define VECTOR_COST 0.4
+#define ROW_COST 0.2
 #define ENTRY_COST 1.2
-/* Turns of conjugate gradients that a step is expected to take, and may. */
-enum { EXPECTED_TURNS = 50, MOST_TURNS = 100 };
-/* They end where the error has fallen to this share of its square. */
+/* Turns of conjugate gradients at most, and where they end: when the error has fallen to this share of its square. */
+enum { MOST_TURNS = 100 };
+/* Sweeps that are made for a step. */
+enum { LEAST_PATIENCE = 8, MOST_PATIENCE = 100 };
 #define ENOUGH_TURNS 1e-8
 
 static int64_t find_support(epact_lasso_set *set, const epact_lasso_penalty *penalty)
@@ -47,6 +50,10 @@ static void find_gradient(epact_lasso_set *set, const epact_lasso_penalty *penal
 /* The factor of the support's part of the Gram matrix. Returns how many columns depend on others, or EPACT_E_NOMEM. */
 static int64_t factor_support(epact_lasso_set *set, double l2, int64_t size)
 {
+  if (size == set->factored && l2 == set->factored_l2 &&
+      memcmp(set->support, set->factored_support, (size_t)size * sizeof *set->support) == 0)
+    return 0;
+  set->factored = 0;
   if (size * size > set->factor_room) {
     if (epact_grow(&set->factor, (size_t)(2 * size * size), sizeof *set->factor)) return EPACT_E_NOMEM;
     set->factor_room = 2 * size * size;
@@ -58,7 +65,13 @@ static int64_t factor_support(epact_lasso_set *set, double l2, int64_t size)
     set->factor[s * size + s] += l2;
     set->scratch[s] = set->factor[s * size + s];
   }
-  return cholesky_factor(size, set->factor, set->scratch);
+  const int64_t rejected = cholesky_factor(size, set->factor, set->scratch);
+  if (rejected == 0) { /* the next penalty of a path begins with the support that this one ends with */
+    memcpy(set->factored_support, set->support, (size_t)size * sizeof *set->support);
+    set->factored_l2 = l2;
+    set->factored = size;
+  }
+  return rejected;
 }
 
 /* direction = the solution by a Cholesky factor, after the support has been made independent where that lowers its
@@ -176,20 +189,40 @@ static double first_crossing(const epact_lasso_set *set, int64_t size)
   return reach;
 }
 
-static bool prefers_factor(const epact_lasso_set *set, int64_t size)
+/* What the next step will cost, and 100 turns, and a sweep. */
+typedef struct {
+  double factor, turns, sweep;
+} costs;
+
+static costs predict(const epact_lasso_set *set, int64_t size)
 {
-  const double s = (double)size, known = (double)set->gram.known;
+  const double s = (double)size, count = (double)set->count, known = (double)set->gram.known, n = (double)set->x.rows;
+  const double entry = set->x.start ? ENTRY_COST : VECTOR_COST;
   double entries = 0, new = 0;
-  if (set->by_covariance) return true;
   for (int64_t k = 0; k < size; k++) {
     entries += (double)entries_of(&set->x, set->column[set->support[k]]);
     new += set->known_at[set->support[k]] == NOWHERE;
   }
-  if (!lasso_gram_has_room(set, (int64_t)(new + known))) return false;
-  const double growth = set->x.start ? new / s *entries *entries / (double)set->x.rows *ENTRY_COST
-                                     : (double)set->x.rows *new *(known + new / 2) * BLOCK_COST;
-  const double turn = 2 * entries * (set->x.start ? ENTRY_COST : VECTOR_COST);
-  return growth + s * s * s / 6 * BLOCK_COST <= EXPECTED_TURNS * turn;
+  const double growth =
+      set->x.start ? new *entries / n *entries / s *ENTRY_COST : n *new *(known + new / 2) * BLOCK_COST;
+  costs c = { .factor = growth + s * s * s / 6 * BLOCK_COST, .turns = MOST_TURNS * 2 * entries * entry };
+  if (set->by_covariance) {
+    c.turns = INFINITY;
+    c.sweep = s * count * ROW_COST + 2 * count;
+  } else {
+    c.sweep = (2 * entries + ((double)set->entries - entries) / 5) * entry;
+    if (!lasso_gram_has_room(known + new)) c.factor = INFINITY;
+  }
+  return c;
+}
+
+int64_t epact_lasso_set_patience(epact_lasso_set *set, const epact_lasso_penalty *penalty)
+{
+  const int64_t size = find_support(set, penalty);
+  if (size == 0) return LEAST_PATIENCE;
+  const costs c = predict(set, size);
+  const double sweeps = (c.factor < c.turns ? c.factor : c.turns) / c.sweep;
+  return sweeps < LEAST_PATIENCE ? LEAST_PATIENCE : sweeps > MOST_PATIENCE ? MOST_PATIENCE : (int64_t)sweeps;
 }
 
 int epact_lasso_set_newton(epact_lasso_set *set, const epact_lasso_penalty *penalty, double *residual,
@@ -199,7 +232,8 @@ int epact_lasso_set_newton(epact_lasso_set *set, const epact_lasso_penalty *pena
   *step = (epact_lasso_step){ .support = size };
   if (size == 0) return EPACT_OK;
   find_gradient(set, penalty, size, residual);
-  step->factored = prefers_factor(set, size);
+  const costs c = predict(set, size);
+  step->factored = c.factor <= c.turns;
   if (step->factored)
     size = solve_exactly(set, penalty, size, residual);
   else

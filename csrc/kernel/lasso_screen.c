@@ -1,84 +1,109 @@
 /* The columns outside of the working set: see lasso_set.h.
  *
- * A full pass keeps its residual rho_0 and the correlations there. Later ones need not read a column with
- *   |x_j'rho_0| + ||x_j|| ||rho - rho_0|| <= threshold,
- * since by Cauchy and Schwarz |x_j'rho| is not above it either. When too many must be read, there is a new full pass. */
+ * Now and then all correlations are computed, and the residual rho_0 there is kept. A later look need not read a column
+ * when one of
+ *   |x_j'rho| <= |x_j'rho_0| + ||x_j||_2 ||rho - rho_0||_2,
+ *   |x_j'rho| <= |x_j'rho_0| + ||s_j x_j||_1 ||rho - rho_0||_inf      (for columns of few entries)
+ * shows that it is below the threshold. Otherwise it is hot: read at each look, until all columns are read again, which
+ * is when what has been read beyond what was hot at once is as much as that. */
 #include "../base/internal.h"
 #include "lasso_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What rounding may add to a correlation, in units of ||x_j|| times the largest residual's norm. */
+/* What rounding may add to a distance, in units of the residual's norm. */
 #define ROUNDING 1e-13
-/* Columns that a dense pass multiplies at once; the part of the entries from where on all are read. */
-enum { TOGETHER = 1024, FULL_PASS_SHARE = 4 };
+/* Neighbouring dense columns that are multiplied at once; so few that it is not worth while. */
+enum { TOGETHER = 1024, FEW = 16 };
+/* Of all entries, those that may be hot: where so many are, all may as well be read. */
+#define MOST_HOT 0.8
 
-static void pass_dense(const epact_columns *x, const double *residual, double *slope)
+/* By how much the threshold may fall, and the squared distance grow, until columns must be listed anew. */
+#define WATCH_LOWER 0.7
+#define WATCH_FARTHER 4
+
+EPACT_CLONES
+static distance distance_to_kept(epact_lasso_set *set, const double *restrict residual)
 {
-  for (int64_t j = 0; j < x->columns; j += TOGETHER) {
-    const int64_t some = x->columns - j < TOGETHER ? x->columns - j : TOGETHER;
-    cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)some, (int)x->rows, 1, x->value + j * x->rows, (int)x->rows, residual,
-                1, 0, slope + j, 1);
+  enum { LANES = 8 };
+  const int64_t n = set->x.rows;
+  const double *restrict kept = set->kept;
+  double *restrict difference = set->image, norm2[LANES] = { 0 }, size2[LANES] = { 0 }, largest[LANES] = { 0 };
+  for (int64_t i = 0; i < n; i++) difference[i] = residual[i] - kept[i];
+  const double mean = set->x.mean ? sum_of(n, difference) / (double)n : 0;
+  for (int64_t i = 0; i < n; i += LANES) {
+    const int64_t some = n - i < LANES ? n - i : LANES;
+    for (int64_t lane = 0; lane < some; lane++) {
+      const double d = fabs(difference[i + lane] - mean);
+      norm2[lane] += d * d;
+      size2[lane] += residual[i + lane] * residual[i + lane];
+      largest[lane] = d > largest[lane] ? d : largest[lane];
+    }
   }
+  for (int lane = 1; lane < LANES; lane++) {
+    norm2[0] += norm2[lane];
+    size2[0] += size2[lane];
+    largest[0] = fmax(largest[0], largest[lane]);
+  }
+  const double noise = ROUNDING * sqrt(size2[0]), norm = sqrt(norm2[0]) + noise;
+  return (distance){ norm * norm, (largest[0] + noise) * (largest[0] + noise) };
 }
 
-/* All correlations, which become the reference. */
-static void full_pass(epact_lasso_set *set, const double *residual)
+/* Whether what is known of column j shows that it is below the threshold. */
+static inline bool is_below(const epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t j, double threshold,
+                            distance far)
+{
+  const double left = threshold - size_of(penalty, set->slope_there[j]), left2 = left * left;
+  if (!(left > 0)) return false;
+  if (left2 > set->squared_norm[j] * far.norm2) return true;
+  if (!set->x.start) return false;
+  const double shift = scale_of(&set->x, j) * mean_of(&set->x, j);
+  const double stored2 = set->squared_norm[j] + (double)set->x.rows * shift * shift; /* s_j^2 ||x_j||^2 */
+  return left2 > (double)entries_of(&set->x, j) * stored2 * far.largest2;
+}
+
+/* The correlations of columns first .. end - 1. */
+static void read_columns(epact_lasso_set *set, int64_t first, int64_t end, const double *residual, double sum)
 {
   const epact_columns *x = &set->x;
-  const double sum = residual_sum_of(x, residual);
-  if (!x->start) pass_dense(x, residual, set->slope_there);
-  for (int64_t j = 0; j < x->columns; j++) {
-    if (x->start)
-      set->slope_there[j] = slope_of(x, j, residual, sum);
-    else
-      set->slope_there[j] = scale_of(x, j) * (set->slope_there[j] - mean_of(x, j) * sum);
+  if (x->start || end - first < FEW) {
+    for (int64_t j = first; j < end; j++) set->slope_there[j] = slope_of(x, j, residual, sum);
+    return;
   }
-  memcpy(set->reference, residual, (size_t)x->rows * sizeof *residual);
-  set->reference_norm = sqrt(cblas_ddot((int)x->rows, residual, 1, residual, 1));
-  set->has_reference = 1;
+  for (int64_t j = first; j < end; j += TOGETHER) {
+    const int64_t some = end - j < TOGETHER ? end - j : TOGETHER;
+    cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)some, (int)x->rows, 1, x->value + j * x->rows, (int)x->rows, residual,
+                1, 0, set->slope_there + j, 1);
+  }
+  for (int64_t j = first; j < end; j++)
+    set->slope_there[j] = scale_of(x, j) * (set->slope_there[j] - mean_of(x, j) * sum);
+}
+
+/* All columns are read, and nothing is hot; all that could become members are listed. */
+static void read_all(epact_lasso_set *set, const double *residual)
+{
+  const epact_columns *x = &set->x;
+  read_columns(set, 0, x->columns, residual, residual_sum_of(x, residual));
+  memcpy(set->kept, residual, (size_t)x->rows * sizeof *residual);
+  memset(set->hot, 0, (size_t)x->columns);
+  set->hot_entries = set->wanted_count = set->read_in_vain = 0;
+  set->hot_at_first = -1;
+  set->watch_threshold = INFINITY;
+  for (int64_t j = 0; j < x->columns; j++)
+    if (set->place[j] == NOWHERE && set->squared_norm[j] > 0) set->wanted[set->wanted_count++] = (uint32_t)j;
 }
 
 double epact_lasso_set_largest(epact_lasso_set *set, const epact_lasso_penalty *penalty, const double *residual)
 {
+  const epact_columns *x = &set->x;
   double largest = 0;
-  full_pass(set, residual);
-  for (int64_t j = 0; j < set->x.columns; j++) {
+  read_all(set, residual);
+  for (int64_t j = 0; j < x->columns; j++) {
     const double size = size_of(penalty, set->slope_there[j]);
-    if (!(set->squared_norm[j] > 0)) continue;
-    if (!(size <= largest)) largest = size;
+    if (set->squared_norm[j] > 0 && !(size <= largest)) largest = size;
   }
   return largest;
-}
-
-/* ||rho - rho_0||^2, with the constant part taken out where the columns are centred. */
-static double distance2(const epact_lasso_set *set, const double *residual)
-{
-  const int64_t n = set->x.rows;
-  double sum = 0, norm2 = 0;
-  for (int64_t i = 0; i < n; i++) set->image[i] = residual[i] - set->reference[i];
-  if (set->x.mean) sum = sum_of(n, set->image) / (double)n;
-  for (int64_t i = 0; i < n; i++) norm2 += (set->image[i] - sum) * (set->image[i] - sum);
-  return norm2;
-}
-
-/* Whether the reference shows that column j is below the threshold. */
-static inline bool is_below(const epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t j, double threshold,
-                            double reach2)
-{
-  const double left = threshold - size_of(penalty, set->slope_there[j]);
-  return left > 0 && left * left > set->squared_norm[j] * reach2;
-}
-
-/* How many entries must be read. */
-static int64_t count_entries(const epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold,
-                             double reach2)
-{
-  int64_t entries = 0;
-  for (int64_t j = 0; j < set->x.columns; j++)
-    if (!is_below(set, penalty, j, threshold, reach2) && set->place[j] == NOWHERE) entries += entries_of(&set->x, j);
-  return entries;
 }
 
 static int by_score(const void *a, const void *b)
@@ -118,43 +143,72 @@ static void certify(double slope, double b, const epact_lasso_penalty *penalty, 
   if (!(violation <= screened->violation)) screened->violation = violation;
 }
 
-/* The square of the distance to the reference, and a little for rounding; 0 where the reference is new, because too much
- * would have to be read. */
-static double find_reach2(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold,
-                          const double *residual)
+/* Looks will be at fewer columns: only those that are hot, or could be as long as the threshold is not much lower and the
+ * residual not much farther. */
+static void make_watch(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, distance far)
+{
+  set->watch_threshold = WATCH_LOWER * threshold;
+  set->watch_far = (distance){ WATCH_FARTHER * far.norm2, WATCH_FARTHER * far.largest2 };
+  set->watch_count = 0;
+  for (int64_t j = 0; j < set->x.columns; j++)
+    if (set->place[j] == NOWHERE && set->squared_norm[j] > 0 &&
+        (set->hot[j] || !is_below(set, penalty, j, set->watch_threshold, set->watch_far)))
+      set->watch[set->watch_count++] = (uint32_t)j;
+}
+
+/* Reads what must be read, and lists it. */
+static void look(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, int partial,
+                 const double *residual)
 {
   const epact_columns *x = &set->x;
   const int64_t all = x->start ? x->start[x->columns] - x->start[0] : x->rows * x->columns;
-  if (set->has_reference) {
-    const double reach = sqrt(distance2(set, residual)) + ROUNDING * set->reference_norm;
-    if (count_entries(set, penalty, threshold, reach * reach) <= all / FULL_PASS_SHARE) return reach * reach;
+  if (!partial && (set->hot_entries > MOST_HOT * (double)all || set->read_in_vain > all)) {
+    read_all(set, residual);
+    return;
   }
-  full_pass(set, residual);
-  return 0;
+  const distance far = distance_to_kept(set, residual);
+  if (!(threshold >= set->watch_threshold) || far.norm2 > set->watch_far.norm2 ||
+      far.largest2 > set->watch_far.largest2)
+    make_watch(set, penalty, threshold, far);
+  set->wanted_count = 0;
+  for (int64_t k = 0; k < set->watch_count; k++) {
+    const uint32_t j = set->watch[k];
+    if (set->place[j] != NOWHERE) continue;
+    if (partial ? size_of(penalty, set->slope_there[j]) <= threshold
+                : !set->hot[j] && is_below(set, penalty, j, threshold, far))
+      continue;
+    set->wanted[set->wanted_count++] = j;
+    set->hot_entries += set->hot[j] ? 0 : entries_of(x, j);
+    set->hot[j] = 1;
+  }
+  if (set->hot_at_first < 0) set->hot_at_first = set->hot_entries;
+  set->read_in_vain += set->hot_entries - set->hot_at_first;
+  const double sum = residual_sum_of(x, residual);
+  for (int64_t k = 0, end; k < set->wanted_count; k = end) { /* runs of neighbours */
+    for (end = k + 1; end < set->wanted_count && set->wanted[end] == set->wanted[end - 1] + 1;) end++;
+    read_columns(set, set->wanted[k], set->wanted[end - 1] + 1, residual, sum);
+  }
 }
 
-int epact_lasso_set_screen(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold,
+int epact_lasso_set_screen(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, int partial,
                            const double *residual, int64_t most, epact_lasso_certificate *certificate,
                            epact_lasso_screened *screened)
 {
   const epact_columns *x = &set->x;
-  const double reach2 = find_reach2(set, penalty, threshold, residual), sum = residual_sum_of(x, residual);
   double least = 0;
   *certificate = (epact_lasso_certificate){ 0 };
   *screened = (epact_lasso_screened){ 0 };
+  look(set, penalty, threshold, partial, residual);
   epact_lasso_residual(x->rows, set->y, residual, x->mean != NULL, certificate);
   for (int64_t at = 0; at < set->count; at++) certify(set->slope[at], set->b[at], penalty, certificate, screened);
   set->candidates = 0;
-  for (int64_t j = 0; j < x->columns; j++) {
-    if (is_below(set, penalty, j, threshold, reach2) || set->place[j] != NOWHERE || !(set->squared_norm[j] > 0))
-      continue;
-    const double slope = reach2 > 0 ? slope_of(x, j, residual, sum) : set->slope_there[j];
-    const double past = size_of(penalty, slope) - threshold;
-    certify(slope, 0, penalty, certificate, screened);
+  for (int64_t k = 0; k < set->wanted_count; k++) {
+    const uint32_t j = set->wanted[k];
+    const double slope = set->slope_there[j], past = size_of(penalty, slope) - threshold;
     if (!(past > 0)) continue;
+    certify(slope, 0, penalty, certificate, screened);
     screened->violators++;
-    if (remember(set, most, (candidate){ past * past / set->squared_norm[j], slope, (uint32_t)j }, &least))
-      return EPACT_E_NOMEM;
+    if (remember(set, most, (candidate){ past * past / set->squared_norm[j], slope, j }, &least)) return EPACT_E_NOMEM;
   }
   qsort(set->candidate, (size_t)set->candidates, sizeof *set->candidate, by_score);
   if (set->candidates > most) set->candidates = most;

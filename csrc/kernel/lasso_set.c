@@ -10,11 +10,12 @@
 static void destroy(void *object)
 {
   epact_lasso_set *set = object;
-  void *const own[] = { set->place,      set->reference,  set->slope_there, set->candidate,   set->column,
-                        set->b,          set->slope,      set->curvature,   set->known_at,    set->support,
-                        set->gradient,   set->direction,  set->move,        set->bend,        set->scratch,
-                        set->factor,     set->image,      set->gram.value,  set->gram.member, set->gram.row,
-                        set->gram.entry, set->gram.packed };
+  void *const own[] = { set->place,       set->kept,       set->hot,         set->watch,    set->wanted,
+                        set->slope_there, set->candidate,  set->column,      set->b,        set->slope,
+                        set->curvature,   set->known_at,   set->support,     set->gradient, set->direction,
+                        set->move,        set->bend,       set->scratch,     set->factor,   set->factored_support,
+                        set->image,       set->gram.value, set->gram.member, set->gram.row, set->gram.entry,
+                        set->gram.packed };
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) free(own[i]);
 }
 
@@ -27,9 +28,12 @@ epact_lasso_set *epact_lasso_set_new(const epact_columns *x, const double *squar
   set->y = y;
   set->place = epact_malloc((size_t)x->columns * sizeof *set->place);
   set->slope_there = epact_malloc((size_t)x->columns * sizeof *set->slope_there);
-  set->reference = epact_malloc((size_t)x->rows * sizeof *set->reference);
+  set->hot = epact_calloc((size_t)x->columns, sizeof *set->hot);
+  set->watch = epact_malloc((size_t)x->columns * sizeof *set->watch);
+  set->wanted = epact_malloc((size_t)x->columns * sizeof *set->wanted);
+  set->kept = epact_malloc((size_t)x->rows * sizeof *set->kept);
   set->image = epact_malloc((size_t)x->rows * sizeof *set->image);
-  if (!set->place || !set->slope_there || !set->reference || !set->image) {
+  if (!set->place || !set->slope_there || !set->kept || !set->hot || !set->watch || !set->wanted || !set->image) {
     epact_release(set);
     return NULL;
   }
@@ -51,6 +55,7 @@ static int make_room(epact_lasso_set *set, int64_t count)
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (epact_grow(numbers[i], room, sizeof **numbers[i])) return EPACT_E_NOMEM;
   if (epact_grow(&set->column, room, sizeof *set->column) || epact_grow(&set->support, room, sizeof *set->support) ||
+      epact_grow(&set->factored_support, room, sizeof *set->support) ||
       epact_grow(&set->known_at, room, sizeof *set->known_at))
     return EPACT_E_NOMEM;
   set->room = (int64_t)room;
@@ -141,6 +146,7 @@ enum { SUPPORT_SWEEPS = 4, LEAST_SWEEPS = 3 };
 int epact_lasso_set_sweep(epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t most, double enough,
                           double *residual, epact_lasso_swept *swept)
 {
+  const int64_t settled = most / 4 > LEAST_SWEEPS ? most / 4 : LEAST_SWEEPS;
   *swept = (epact_lasso_swept){ 0 };
   for (int64_t partial = 0; swept->sweeps < most;) {
     const int whole = set->by_covariance || partial == 0;
@@ -154,7 +160,7 @@ int epact_lasso_set_sweep(epact_lasso_set *set, const epact_lasso_penalty *penal
     swept->sweeps++;
     if (!isfinite(swept->violation)) return epact_fail(EPACT_E_DIVERGED, "a coefficient is no longer finite");
     if (whole) {
-      if (swept->violation <= enough || (swept->sweeps >= LEAST_SWEEPS && swept->turned == 0)) break;
+      if (swept->violation <= enough || (swept->sweeps >= settled && swept->turned == 0)) break;
       partial = SUPPORT_SWEEPS;
     } else {
       partial = swept->violation <= enough ? 0 : partial - 1;

@@ -12,7 +12,7 @@
  *   epact_lasso_set_sweep     coordinate descent on the members, by the residual or by their covariances
  *   epact_lasso_set_newton    a step to the minimum on the support, with its signs
  *
- * Memory, in bytes: 24 a column of X, 16 a row, 104 a member; with covariances (lasso_gram.h) more.
+ * Memory, in bytes: 21 a column of X, 16 a row, 92 a member; with covariances (lasso_gram.h) more.
  *
  * Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010 (coordinate descent, covariance updates); Massias, Gramfort,
  * Salmon, ICML 2018 (working sets); Ndiaye et al., JMLR 18, 2017 (gap, safe bounds). */
@@ -53,10 +53,12 @@ typedef struct {
 /** Looks at the columns outside of the set: those with |x_j'rho| > threshold (x_j'rho where b >= 0), a threshold of at
  * most l1, violate it; at most `most` of these, the most promising, are remembered for epact_lasso_set_take. The
  * certificate gets its numbers, of members and others. Columns that can be shown to be below the threshold, by their
- * correlation with an earlier residual and the distance from there, are not read, and count as if they were at l1. */
+ * correlation with an earlier residual and the distance from there, are not read, and count as if they were at l1.
+ * `partial`: only those are looked at that violated when they were last read, so that the certificate is none. The
+ * first look is epact_lasso_set_largest. */
 EPACT_API int epact_lasso_set_screen(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold,
-                                     const double *residual, int64_t most, epact_lasso_certificate *certificate,
-                                     epact_lasso_screened *screened);
+                                     int partial, const double *residual, int64_t most,
+                                     epact_lasso_certificate *certificate, epact_lasso_screened *screened);
 
 /** The largest |x_j'rho| (x_j'rho where b >= 0, at least 0) of all columns, by a pass over all of them. */
 EPACT_API double epact_lasso_set_largest(epact_lasso_set *set, const epact_lasso_penalty *penalty,
@@ -76,7 +78,7 @@ typedef struct {
 } epact_lasso_swept;
 
 /** Coordinate descent on the members: at most `most` sweeps, until the violation is at most `enough`, or the signs have
- * settled. With covariances the correlations are kept and not the residual; otherwise the residual. */
+ * settled (not before a quarter of them). With covariances the correlations are kept and not the residual; otherwise the residual. */
 EPACT_API int epact_lasso_set_sweep(epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t most,
                                     double enough, double *residual, epact_lasso_swept *swept);
 
@@ -85,6 +87,9 @@ typedef struct {
   double fall;              /* of the objective; 0: the step was not taken */
   int32_t factored;         /* by a Cholesky factor, not by conjugate gradients */
 } epact_lasso_step;
+
+/** How many sweeps, about, take as long as a Newton step. */
+EPACT_API int64_t epact_lasso_set_patience(epact_lasso_set *set, const epact_lasso_penalty *penalty);
 
 /** A step to the minimum on the support, as far as that lowers the objective. Whether by a Cholesky factor or by conjugate
  * gradients the predicted cost decides; columns that depend on others take no part. EPACT_E_NOMEM. */

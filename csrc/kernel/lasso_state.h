@@ -9,6 +9,11 @@
 
 enum { NOWHERE = -1 };
 
+/* How far a residual is from the kept one: squares, with a little for rounding. */
+typedef struct {
+  double norm2, largest2;
+} distance;
+
 /* A column outside of the set that breaks the optimality conditions. */
 typedef struct {
   double score, slope;
@@ -43,11 +48,15 @@ struct epact_lasso_set {
   const double *squared_norm, *y; /* the caller's */
   int32_t *place;                 /* [columns] the member, or NOWHERE */
 
-  /* The screen (lasso_screen.c): the correlations of all columns at one residual. */
-  int has_reference;
-  double reference_norm;
-  double *reference;   /* [rows] that residual */
-  double *slope_there; /* [columns] */
+  /* The screen (lasso_screen.c). */
+  double *kept;        /* [rows] a residual */
+  double *slope_there; /* [columns] the correlation with it; of hot columns, with a later residual */
+  uint8_t *hot;        /* [columns] */
+  int64_t hot_entries, hot_at_first, read_in_vain;
+  uint32_t *watch, *wanted; /* [columns] those that need a look at all, and those that were read by the last one */
+  int64_t watch_count, wanted_count;
+  double watch_threshold; /* the list holds down to that, and up to that distance */
+  distance watch_far;
   candidate *candidate;
   int64_t candidates, candidate_room;
 
@@ -61,8 +70,10 @@ struct epact_lasso_set {
 
   int by_covariance; /* sweeps keep `slope` and not the residual */
   gram_matrix gram;
-  double *factor; /* factor_room numbers */
-  int64_t factor_room;
+  double *factor; /* factor_room numbers: of this support and l2, where `factored` is not 0 */
+  int64_t factor_room, factored;
+  uint32_t *factored_support;
+  double factored_l2;
   double *image; /* [rows] */
 };
 

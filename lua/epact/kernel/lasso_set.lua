@@ -25,10 +25,11 @@ function methods:lambda_max()
 end
 
 --- Looks at the columns outside of the set, and remembers at most `most` of those above the threshold, for `take`.
+-- A partial look is at those alone that were above it when they were last read.
 -- @treturn cdata `epact_lasso_screened`: `violators`, `violation`; overwritten by the next call
-function methods:screen(threshold, most)
-  check(C.epact_lasso_set_screen(self.set, self.penalty, threshold, self.residual, most, self.certificate,
-    self.screened), "lasso")
+function methods:screen(threshold, most, partial)
+  check(C.epact_lasso_set_screen(self.set, self.penalty, threshold, partial, self.residual,
+    most, self.certificate, self.screened), "lasso")
   return self.screened
 end
 
@@ -52,6 +53,9 @@ function methods:sweep(most, enough)
   check(C.epact_lasso_set_sweep(self.set, self.penalty, most, enough, self.residual, self.swept), "lasso")
   return self.swept
 end
+
+--- How many sweeps take as long as a Newton step.
+function methods:patience() return tonumber(C.epact_lasso_set_patience(self.set, self.penalty)) end
 
 --- A step to the minimum on the support.
 -- @treturn cdata `epact_lasso_step`: `support`, `crossed`, `fall`, `factored`; overwritten by the next call

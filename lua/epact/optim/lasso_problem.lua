@@ -11,7 +11,6 @@ local options = require "epact.options"
 
 local problem = {}
 
-local SWEEPS = 10      -- between two Newton steps
 local MOST_STEPS = 50  -- Newton steps between two passes over all columns
 local LEAST_TAKEN = 50 -- columns that a pass may add to the set; or as many as there are coefficients
 local PATIENCE = 3     -- passes without progress
@@ -28,15 +27,21 @@ function methods:nonzeros()
   return count
 end
 
---- A pass over the columns outside of the set: the objective, the gap, and who should come in, a correlation above the
--- threshold (at most l1) provided.
+--- A look at the columns outside of the set: the objective, the gap, and who should come in, a correlation above the
+-- threshold (at most l1) provided. As long as not all that the last look found have come in, it is at those alone, and
+-- there is no gap.
 function methods:look(threshold)
-  local set = self.set
+  local set, left = self.set, self.left
   self.intercept = set:refresh()
-  local screened = set:screen(threshold, math.max(LEAST_TAKEN, self:nonzeros()))
+  local most = math.max(LEAST_TAKEN, self:nonzeros())
+  local screened = set:screen(threshold, most, left)
+  if left and screened.violators <= most then
+    left, screened = false, set:screen(threshold, most, false)
+  end
   self.objective, self.gap = set:gap()
-  self.violation, self.violators = screened.violation, tonumber(screened.violators)
-  if self.objective ~= self.objective then
+  if left then self.gap = math.huge end
+  self.violation, self.left = screened.violation, screened.violators > most
+  if self.objective - self.objective ~= 0 then
     core.fail("%s: the objective is not a number: scale X [E_DIVERGED]", self.where)
   end
 end
@@ -60,12 +65,12 @@ function methods:share()
 end
 
 --- Coordinate descent on the set until its violation of the optimality conditions is `enough`, or the signs have
--- settled; then a Newton step on the support; and so on.
+-- settled, or a Newton step would have taken no longer; then that; and so on.
 function methods:descend(enough, warm)
   local set = self.set
   if warm then set:newton() end -- the signs of the last penalty are a good guess
   for _ = 1, MOST_STEPS do
-    if set:sweep(SWEEPS, enough).violation <= enough then return end
+    if set:sweep(set:patience(), enough).violation <= enough then return end
     if set:newton().fall == 0 then return end
   end
 end
@@ -80,6 +85,7 @@ function methods:minimise(l1, l2, threshold, warm)
   local set, passes, idle, best = self.set, 0, 0, math.huge
   self.l1, self.l2 = l1, l2
   set:penalise(l1, l2)
+  if not warm then self.left = false end
   threshold = threshold or l1
   if not warm then self:look(threshold) end
   while warm or not self:enough() do
@@ -154,7 +160,7 @@ function problem.new(where, x, y, o)
   local sum2 = sum_of_squares(where, y, x.rows, x.centred)
   local set = kernel.new(x, y.value, o.non_negative)
   return setmetatable({
-    where = where, x = x, y = y, set = set, iterations = 0, null = sum2 / 2, lambda_max = set:lambda_max(),
+    where = where, x = x, y = y, set = set, iterations = 0, left = false, null = sum2 / 2, lambda_max = set:lambda_max(),
     tolerance = o.tolerance, max_iterations = o.max_iterations,
     -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
     rounding = 1e-28 * linear.dot(x.rows, y.value, y.value),
