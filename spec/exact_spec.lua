@@ -103,6 +103,7 @@ end
 
 local function able(method, o)
   if method == "dual" then return o.l2 > 0 and o.l1 == 0 end
+  if method == "lasso" then return o.loss == "squared" and o.l1 > 0 end
   return o.loss ~= "hinge"
 end
 
@@ -120,7 +121,7 @@ describe("exact minima of scikit-learn", function()
         return fields
       end)())
       local set, minimum = sets[name], tonumber(value)
-      for _, method in ipairs { "newton", "dual", "active" } do
+      for _, method in ipairs { "newton", "dual", "active", "lasso" } do
         local o = { loss = loss, width = tonumber(width), l1 = tonumber(l1), l2 = tonumber(l2),
           intercept = intercept == "1", method = method, tolerance = 3e-7 }
         local slow = method == "dual" and loss == "huber" and name == "leukemia.txt" -- columns that are not centred
@@ -143,7 +144,7 @@ end)
 describe("exact solutions", function()
   for _, case in ipairs {
     { 60, 8, 1, "newton" }, { 40, 90, 0.3, "newton" }, { 40, 90, 0.3, "active" }, { 300, 20, 0.5, "active" },
-    { 40, 90, 0.3, "dual" }, { 300, 20, 0.5, "dual" },
+    { 40, 90, 0.3, "dual" }, { 300, 20, 0.5, "dual" }, { 40, 90, 0.3, "lasso" }, { 300, 20, 0.5, "lasso" },
   } do
     local rows, cols, density, method = unpack(case)
     for _, intercept in ipairs { false, true } do
@@ -223,6 +224,7 @@ describe("exact solutions", function()
     X, y = synthetic(30, 3000, 0.01, 1)
     assert.equal("dual", exact.solve(X, y, { l2 = 1 }).method)
     assert.equal("active", exact.solve(X, y, { l1 = 0.1 }).method)
+    assert.equal("lasso", exact.solve(X, y, { l1 = 0.1, loss = "squared" }).method)
   end)
 
   it("dense and sparse rows, labels 0 and 1, a slice of the rows", function()
@@ -341,6 +343,7 @@ describe("exact refuses", function()
   it("methods that cannot", function()
     refused('needs l2 > 0 and l1 = 0', { method = "dual", l1 = 1 })
     refused('needs l2 > 0 and l1 = 0', { method = "dual" })
+    refused('method "lasso" needs the squared loss and l1 > 0', { method = "lasso", l1 = 1 })
     refused('hinge loss needs method "dual"', { method = "newton", loss = "hinge", l2 = 1 })
     refused('hinge', { loss = "hinge", l1 = 1 })
     local wide = data.new("sparse", 20, 20000, 0)

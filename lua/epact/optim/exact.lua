@@ -3,8 +3,9 @@
 --   minimise  F(w, b) = sum_i phi(x_i'w + b, y_i) + l1 ||w||_1 + l2/2 ||w||^2
 --
 -- in the sum form (LIBLINEAR's C is 1 / l2 or 1 / l1; its squared hinge loss has no 1/2: there l = 1 / (2 C)), where b
--- is optional and never penalised. Three methods, of which the one that should be fastest for the shape is taken:
+-- is optional and never penalised. Four methods, of which the one that should be fastest for the shape is taken:
 --
+--   "lasso"   the squared loss with an l1: see `epact.optim.lasso`
 --   "newton"  few columns: Newton steps with the p x p Hessian, proximal with an l1
 --   "dual"    many columns, l1 = 0 and l2 > 0: dual coordinate descent; the only one for the hinge loss
 --   "active"  many columns and an l1, or no penalty: proximal Newton steps on a working set of columns
@@ -24,9 +25,10 @@ local exact = {}
 
 local methods = {
   newton = require "epact.optim.newton", dual = require "epact.optim.dual", active = require "epact.optim.active",
+  lasso = require "epact.optim.exact_lasso",
 }
 local losses = { "squared", "huber", "logistic", "hinge", "squared_hinge", "smoothed_hinge" }
-local most_iterations = { newton = 200, active = 200, dual = 10000 }
+local most_iterations = { newton = 200, active = 200, lasso = 200, dual = 10000 }
 
 local known = {
   loss = { "any", "logistic" },
@@ -35,7 +37,7 @@ local known = {
   l2 = { "non_negative", 0 },
   intercept = { "boolean", false },
   tolerance = { "positive", 1e-6 },      -- of the gap, relative to the objective
-  method = { { "newton", "dual", "active" } },
+  method = { { "newton", "dual", "active", "lasso" } },
   max_iterations = { "count" },          -- default: 200 steps, 10000 sweeps of "dual"
   seed = { "index", 1 },                 -- of the order in which "dual" visits the rows
 }
@@ -83,6 +85,9 @@ local function obstacle(method, o, columns)
   if method == "dual" and (o.l1 > 0 or o.l2 == 0) then
     return (o.loss == "hinge" and "the hinge loss" or "method \"dual\"") .. " needs l2 > 0 and l1 = 0"
   end
+  if method == "lasso" and (o.loss ~= "squared" or o.l1 == 0) then
+    return "method \"lasso\" needs the squared loss and l1 > 0"
+  end
   local most = o.l1 > 0 and 8000 or 16000 -- two gigabytes
   if method == "newton" and columns > most then
     return ("method \"newton\" is for at most %d columns, X has %d"):format(most, columns)
@@ -103,6 +108,7 @@ end
 
 --- The method that `solve` takes when none is given.
 local function choose(where, o, x)
+  if not obstacle("lasso", o, x.columns) then return "lasso" end
   local best, least, why = nil, math.huge, nil
   for _, method in ipairs { "newton", "dual", "active" } do
     local reason = obstacle(method, o, x.columns)
@@ -123,7 +129,8 @@ local function pose(where, X, y, o)
   local at_zero = core.C.epact_loss_sum(loss, X.rows, linear.zeros(X.rows), labels)
   if at_zero == math.huge then core.fail("%s: the loss at w = 0 is beyond double precision: scale y", where) end
   local problem = {
-    design = x, y = labels, loss = loss, n = X.rows, columns = X.cols, size = x.size, l1 = o.l1, l2 = o.l2,
+    design = x, y = labels, response = y, loss = loss,
+    n = X.rows, columns = X.cols, size = x.size, l1 = o.l1, l2 = o.l2,
     tolerance = o.tolerance, seed = o.seed, kinked = o.loss == "hinge", objective_at_zero = at_zero,
     one_class = one_class and o.intercept,
   }
@@ -170,7 +177,7 @@ function exact.solve(X, y, given)
   local reason = obstacle(method, o, X.cols)
   if reason then core.fail("%s: %s", where, reason) end
   problem.max_iterations = o.max_iterations or most_iterations[method]
-  if method ~= "newton" and data.kind(X) == "dense" then
+  if (method == "dual" or method == "active") and data.kind(X) == "dense" then
     problem.design = design.new(where, compress(X), o.intercept)
   end
   local found = problem.one_class and solve_one_class(where, problem, o) or methods[method].solve(problem)

@@ -54,14 +54,19 @@ function methods:enough()
   if not self:penalised() then
     return self.violation <= self.tolerance * self.lambda_max + math.sqrt(self.rounding)
   end
-  return self.gap <= self.tolerance * self.null + self.rounding
+  return self.gap <= self:allowed() + self.rounding
+end
+
+--- The gap to reach.
+function methods:allowed()
+  return self.tolerance * (self.relative_to_objective and self.objective or self.null)
 end
 
 --- The violation that is small enough: the gap is about the violation times ||b||_1 <= F(0) / l1.
 function methods:share()
   local norm1 = self.set.certificate.norm1
-  local unit = norm1 > 0 and self:penalised() and self.null / norm1 or self.l1 > 0 and self.l1 or self.lambda_max
-  return 0.3 * self.tolerance * unit
+  if norm1 > 0 and self:penalised() then return 0.3 * self:allowed() / norm1 end
+  return 0.3 * self.tolerance * (self.l1 > 0 and self.l1 or self.lambda_max)
 end
 
 --- Coordinate descent on the set until its violation of the optimality conditions is `enough`, or the signs have
@@ -155,13 +160,16 @@ end
 -- @tparam string where the function as the user calls it
 -- @tparam table x `epact.kernel.columns`
 -- @tparam epact_dense y
--- @tparam table o `tolerance`, `max_iterations`, `non_negative`
+-- @tparam table o `tolerance` (of the gap, relative to the objective at b = 0, or to the objective itself where
+-- `relative_to_objective`), `max_iterations`, `non_negative`
 function problem.new(where, x, y, o)
   local sum2 = sum_of_squares(where, y, x.rows, x.centred)
-  local set = kernel.new(x, y.value, o.non_negative)
+  local set = kernel.new(x, y.value, o.non_negative or false)
   return setmetatable({
-    where = where, x = x, y = y, set = set, iterations = 0, left = false, null = sum2 / 2, lambda_max = set:lambda_max(),
+    where = where, x = x, y = y, set = set, iterations = 0, left = false, null = sum2 / 2,
+    lambda_max = set:lambda_max(),
     tolerance = o.tolerance, max_iterations = o.max_iterations,
+    relative_to_objective = o.relative_to_objective,
     -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
     rounding = 1e-28 * linear.dot(x.rows, y.value, y.value),
   }, class)
