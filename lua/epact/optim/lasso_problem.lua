@@ -13,6 +13,8 @@ local problem = {}
 
 local MOST_STEPS = 50  -- Newton steps between two passes over all columns
 local LEAST_TAKEN = 50 -- columns that a pass may add to the set; or as many as there are coefficients
+local ROUGH = 0.3      -- of the coefficients: when more columns come in, sweeps alone will do for now,
+local ROUGH_SWEEPS = 20 -- at most so many
 local PATIENCE = 3     -- passes without progress
 
 local methods = {}
@@ -97,7 +99,12 @@ function methods:minimise(l1, l2, threshold, warm)
     if passes == self.max_iterations then return "MAXITER" end
     local share = self:share()
     local taken = set:take()
-    self:descend(warm and share or math.max(0.1 * self.violation, share), warm)
+    local enough = warm and share or math.max(0.1 * self.violation, share)
+    if not warm and taken > ROUGH * self:nonzeros() then
+      set:sweep(ROUGH_SWEEPS, enough) -- too much is still coming for the signs to be right
+    else
+      self:descend(enough, warm)
+    end
     self:look(threshold)
     passes, warm = passes + 1, false
     self.iterations = self.iterations + 1
