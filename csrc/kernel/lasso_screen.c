@@ -162,7 +162,7 @@ static void look(epact_lasso_set *set, const epact_lasso_penalty *penalty, doubl
 {
   const epact_columns *x = &set->x;
   const int64_t all = x->start ? x->start[x->columns] - x->start[0] : x->rows * x->columns;
-  if (!partial && (set->hot_entries > MOST_HOT * (double)all || set->read_in_vain > all)) {
+  if (!partial && ((double)set->hot_entries > MOST_HOT * (double)all || set->read_in_vain > all)) {
     read_all(set, residual);
     return;
   }
