@@ -1,6 +1,8 @@
 /* Cholesky factors: see cholesky.h. */
 #include "cholesky.h"
 
+#include "block_product.h"
+
 #include <cblas.h>
 #include <math.h>
 
@@ -37,8 +39,8 @@ int64_t cholesky_factor(int64_t p, double *h, const double *diagonal)
     if (!rest) break;
     cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rest, (int)size, 1, block, (int)p,
                 below, (int)p);
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)rest, (int)size, -1, below, (int)p, 1, below + size,
-                (int)p);
+    const row_block rows = { below, rest, p };
+    block_product(rows, rows, size, -1, 0, below + size, p);
   }
   return rejected;
 }

@@ -1,11 +1,12 @@
 /* The Gram matrix of members: see lasso_set.h.
  *
- * It grows by the members that are new. Dense columns are packed some rows at a time, centred and scaled, for dgemm.
+ * It grows by the members that are new. Dense columns are packed some rows at a time, centred and scaled, for products of whole rows.
  * Sparse ones are joined row by row: each row keeps the list of its entries that belong to known members, so that one
  * more member costs, for each of its entries, the length of that row's list. */
 #include "lasso_gram.h"
 
 #include "../base/internal.h"
+#include "block_product.h"
 #include "lasso_state.h"
 
 #include <stdlib.h>
@@ -41,7 +42,7 @@ static void pack(const epact_lasso_set *set, int64_t first, int64_t rows)
     const int64_t j = set->column[gram->member[a]];
     const double *value = set->x.value + j * set->x.rows + first, mean = mean_of(&set->x, j),
                  scale = scale_of(&set->x, j);
-    double *target = gram->packed + a * rows;
+    double *target = gram->packed + a * PACKED_ROWS;
     for (int64_t i = 0; i < rows; i++) target[i] = scale * (value[i] - mean);
   }
 }
@@ -49,21 +50,21 @@ static void pack(const epact_lasso_set *set, int64_t first, int64_t rows)
 static int extend_dense(epact_lasso_set *set, int64_t before)
 {
   gram_matrix *gram = &set->gram;
-  const int64_t n = set->x.rows, added = gram->known - before, wanted = gram->room * PACKED_ROWS;
-  if (wanted > gram->packed_room) {
-    if (epact_grow(&gram->packed, (size_t)wanted, sizeof *gram->packed)) return EPACT_E_NOMEM;
-    gram->packed_room = wanted;
+  const int64_t n = set->x.rows, added = gram->known - before;
+  if (gram->packed_room < gram->room) {
+    free(gram->packed);
+    gram->packed = epact_aligned_calloc((size_t)(gram->room * PACKED_ROWS) * sizeof *gram->packed);
+    gram->packed_room = gram->packed ? gram->room : 0;
+    if (!gram->packed) return EPACT_E_NOMEM;
   }
+  for (int64_t a = before; a < gram->known; a++)
+    memset(gram->value + a * gram->room, 0, (size_t)gram->known * sizeof *gram->value);
   for (int64_t first = 0; first < n; first += PACKED_ROWS) {
     const int64_t rows = n - first < PACKED_ROWS ? n - first : PACKED_ROWS;
-    const double *new = gram->packed + before *rows;
-    double *corner = gram->value + before * gram->room;
+    const row_block all = { gram->packed, gram->known, PACKED_ROWS };
+    const row_block new = { gram->packed + before * PACKED_ROWS, added, PACKED_ROWS };
     pack(set, first, rows);
-    if (before > 0)
-      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)added, (int)before, (int)rows, 1, new, (int)rows,
-                  gram->packed, (int)rows, first > 0, corner, (int)gram->room);
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)added, (int)rows, 1, new, (int)rows, first > 0,
-                corner + before, (int)gram->room);
+    block_product(new, all, rows, 1, before, gram->value + before * gram->room, gram->room);
   }
   return EPACT_OK;
 }
