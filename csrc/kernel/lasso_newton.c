@@ -15,7 +15,7 @@
 
 /* Nanoseconds of a multiplication in products of matrices, of one with columns or rows that come from a cache, and of a
  * sparse entry read or written. */
-#define BLOCK_COST 0.14
+#define BLOCK_COST 0.08
 #define VECTOR_COST 0.4
 #define ROW_COST 0.2
 #define ENTRY_COST 1.2
