@@ -108,7 +108,7 @@ describe("the lasso's working set", function()
 
   it("steps to the minimum on the support, by factors and by conjugate gradients", function()
     -- Few entries in many columns: conjugate gradients; all zeros stored: a factor.
-    local n, p = 300, 500
+    local n, p = 600, 900
     local rng, rows, y = epact.rng(5), {}, {}
     for i = 1, n do
       rows[i], y[i] = {}, rng:normal()

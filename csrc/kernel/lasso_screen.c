@@ -210,7 +210,7 @@ int epact_lasso_set_screen(epact_lasso_set *set, const epact_lasso_penalty *pena
     screened->violators++;
     if (remember(set, most, (candidate){ past * past / set->squared_norm[j], slope, j }, &least)) return EPACT_E_NOMEM;
   }
-  qsort(set->candidate, (size_t)set->candidates, sizeof *set->candidate, by_score);
+  if (set->candidates > 0) qsort(set->candidate, (size_t)set->candidates, sizeof *set->candidate, by_score);
   if (set->candidates > most) set->candidates = most;
   return EPACT_OK;
 }
