@@ -154,6 +154,18 @@ describe("lasso.solve", function()
     end
   end)
 
+  it("has a gap that is a bound where it has not looked at all columns each time", function()
+    for seed = 1, 12 do
+      local rows, y = normal_rows(25, 400, 0.95, seed, 2)
+      local columns = lasso.columns(matrix(rows, 400, "dense"), { standardise = seed % 2 == 0 })
+      local exact = lasso.solve(columns, y, { lambda_ratio = 0.01, tolerance = 1e-12 })
+      for _, tolerance in ipairs { 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01 } do
+        local rough = lasso.solve(columns, y, { lambda_ratio = 0.01, tolerance = tolerance })
+        assert.is_true(rough.objective - exact.objective <= rough.gap)
+      end
+    end
+  end)
+
   it("says that from lambda_max on all coefficients are 0", function()
     local X = matrix(small, 2, "dense")
     for _, lambda in ipairs { 6, 7, 1e9 } do
