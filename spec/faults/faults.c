@@ -1,7 +1,8 @@
 /* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (files, readers,
- * scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none of those that take long. */
+ * lasso, scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none of those that take long. */
 #include "files.h"
 #include "job.h"
+#include "lasso.h"
 #include "readers.h"
 #include "scheduler.h"
 #include "snapshots.h"
@@ -25,6 +26,7 @@ int main(int count, char **names)
   }
   if (wanted(count, names, "files")) play_files();
   if (wanted(count, names, "readers")) play_readers();
+  if (wanted(count, names, "lasso")) play_lasso();
   if (wanted(count, names, "scheduler")) play_scheduler();
   if (wanted(count, names, "snapshots")) play_snapshots();
   if (wanted(count, names, "jobs")) play_jobs();
