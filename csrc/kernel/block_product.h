@@ -13,8 +13,8 @@ typedef struct {
   int64_t count, stride;
 } row_block;
 
-/* c[i * stride + j] += factor * a_i'b_j, over `depth` numbers of each row, for j <= i + diagonal; above that it may have
- * changed c or not. */
+/* c[i * stride + j] += factor * a_i'b_j, over `depth` numbers of each row, for j <= i + diagonal; above that c may have
+ * changed or not. */
 void block_product(row_block a, row_block b, int64_t depth, double factor, int64_t diagonal, double *c, int64_t stride);
 
 #endif

@@ -1,6 +1,6 @@
 /* The Gram matrix of members: see lasso_set.h.
  *
- * It grows by the members that are new. Dense columns are packed some rows at a time, centred and scaled, for products of whole rows.
+ * It grows by the members that are new. Dense columns are packed some rows at a time, centred and scaled.
  * Sparse ones are joined row by row: each row keeps the list of its entries that belong to known members, so that one
  * more member costs, for each of its entries, the length of that row's list. */
 #include "lasso_gram.h"

@@ -134,8 +134,8 @@ static void solve_by_turns(epact_lasso_set *set, double l2, int64_t size)
   }
 }
 
-/* move = reach times the direction, cut where a coefficient would cross 0; by how much the objective falls by it. Leaves
- * in `bend` (of all members) what the slopes lose, or in `image` what the residual does. */
+/* move = reach times the direction, cut where a coefficient would cross 0; by how much the objective falls by it.
+ * Leaves in `bend` (of all members) what the slopes lose, or in `image` what the residual does. */
 static double fall_of(epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t size, double reach)
 {
   double fall = 0, curved = 0;

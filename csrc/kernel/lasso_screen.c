@@ -143,7 +143,7 @@ static void certify(double slope, double b, const epact_lasso_penalty *penalty, 
   if (!(violation <= screened->violation)) screened->violation = violation;
 }
 
-/* Looks will be at fewer columns: only those that are hot, or could be as long as the threshold is not much lower and the
+/* Looks will be at fewer columns: those that are hot, or could be as long as the threshold is not much lower and the
  * residual not much farther. */
 static void make_watch(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, distance far)
 {

@@ -21,6 +21,10 @@ static void destroy(void *object)
 
 epact_lasso_set *epact_lasso_set_new(const epact_columns *x, const double *squared_norm, const double *y)
 {
+  if (x->columns > INT32_MAX) {
+    epact_fail(EPACT_E_LIMIT, "at most %d columns, got %lld", INT32_MAX, (long long)x->columns);
+    return NULL;
+  }
   epact_lasso_set *set = epact_object_new(sizeof *set, destroy);
   if (!set) return NULL;
   set->x = *x;

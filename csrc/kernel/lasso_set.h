@@ -12,7 +12,8 @@
  *   epact_lasso_set_sweep     coordinate descent on the members, by the residual or by their covariances
  *   epact_lasso_set_newton    a step to the minimum on the support, with its signs
  *
- * Memory, in bytes: 21 a column of X, 16 a row, 92 a member; with covariances (lasso_gram.h) more.
+ * Memory, in bytes: 21 a column of X, 16 a row, 80 a member; where covariances of members are kept (for sweeps, and for
+ * Newton steps by factors), 8 for each two, and for a sparse X 16 a row and at most 64 an entry of theirs.
  *
  * Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010 (coordinate descent, covariance updates); Massias, Gramfort,
  * Salmon, ICML 2018 (working sets); Ndiaye et al., JMLR 18, 2017 (gap, safe bounds). */
@@ -29,11 +30,12 @@ typedef struct {
 } epact_lasso_penalty;
 
 /** An empty set over x, whose arrays must outlive it, as must `squared_norm` (one for each column) and y (one for each
- * row). Released with epact_release. A column whose squared norm is 0 never becomes a member. NULL with a sentence: NOMEM. */
+ * row). Released with epact_release. A column whose squared norm is 0 never becomes a member. NULL with a sentence:
+ * NOMEM, LIMIT. */
 EPACT_API epact_lasso_set *epact_lasso_set_new(const epact_columns *x, const double *squared_norm, const double *y);
 
-/** The members: their number, their columns and coefficients (of the centred and scaled columns). The pointers hold until
- * the next epact_lasso_set_take. */
+/** The members: their number, their columns and coefficients (of the centred and scaled columns). The pointers hold
+ * until the next epact_lasso_set_take. */
 typedef struct {
   int64_t count;
   const uint32_t *column;
@@ -78,7 +80,8 @@ typedef struct {
 } epact_lasso_swept;
 
 /** Coordinate descent on the members: at most `most` sweeps, until the violation is at most `enough`, or the signs have
- * settled (not before a quarter of them). With covariances the correlations are kept and not the residual; otherwise the residual. */
+ * settled (not before a quarter of them). With covariances the correlations are kept and not the residual; otherwise
+ * the residual. */
 EPACT_API int epact_lasso_set_sweep(epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t most,
                                     double enough, double *residual, epact_lasso_swept *swept);
 
@@ -91,8 +94,9 @@ typedef struct {
 /** How many sweeps, about, take as long as a Newton step. */
 EPACT_API int64_t epact_lasso_set_patience(epact_lasso_set *set, const epact_lasso_penalty *penalty);
 
-/** A step to the minimum on the support, as far as that lowers the objective. Whether by a Cholesky factor or by conjugate
- * gradients the predicted cost decides; columns that depend on others take no part. EPACT_E_NOMEM. */
+/** A step to the minimum on the support, as far as that lowers the objective. Whether by a Cholesky factor or by
+ * conjugate gradients the predicted cost decides. With a factor, coefficients of columns that depend on others become 0
+ * first, in a way that leaves the fit alone. EPACT_E_NOMEM. */
 EPACT_API int epact_lasso_set_newton(epact_lasso_set *set, const epact_lasso_penalty *penalty, double *residual,
                                      epact_lasso_step *step);
 
