@@ -144,11 +144,12 @@ static void certify(double slope, double b, const epact_lasso_penalty *penalty, 
 }
 
 /* Looks will be at fewer columns: those that are hot, or could be as long as the threshold is not much lower and the
- * residual not much farther. */
+ * residual not much farther, or than it was when all columns were read last. */
 static void make_watch(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, distance far)
 {
   set->watch_threshold = WATCH_LOWER * threshold;
-  set->watch_far = (distance){ WATCH_FARTHER * far.norm2, WATCH_FARTHER * far.largest2 };
+  set->watch_far.norm2 = fmax(WATCH_FARTHER * far.norm2, set->last_far.norm2);
+  set->watch_far.largest2 = fmax(WATCH_FARTHER * far.largest2, set->last_far.largest2);
   set->watch_count = 0;
   for (int64_t j = 0; j < set->x.columns; j++)
     if (set->place[j] == NOWHERE && set->squared_norm[j] > 0 &&
@@ -162,11 +163,12 @@ static void look(epact_lasso_set *set, const epact_lasso_penalty *penalty, doubl
 {
   const epact_columns *x = &set->x;
   const int64_t all = x->start ? x->start[x->columns] - x->start[0] : x->rows * x->columns;
+  const distance far = distance_to_kept(set, residual);
   if (!partial && ((double)set->hot_entries > MOST_HOT * (double)all || set->read_in_vain > all)) {
     read_all(set, residual);
+    set->last_far = far;
     return;
   }
-  const distance far = distance_to_kept(set, residual);
   if (!(threshold >= set->watch_threshold) || far.norm2 > set->watch_far.norm2 ||
       far.largest2 > set->watch_far.largest2)
     make_watch(set, penalty, threshold, far);

@@ -56,7 +56,7 @@ struct epact_lasso_set {
   uint32_t *watch, *wanted; /* [columns] those that need a look at all, and those that were read by the last one */
   int64_t watch_count, wanted_count;
   double watch_threshold; /* the list holds down to that, and up to that distance */
-  distance watch_far;
+  distance watch_far, last_far;
   candidate *candidate;
   int64_t candidates, candidate_room;
 
