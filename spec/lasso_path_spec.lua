@@ -358,6 +358,7 @@ describe("lasso.path", function()
     assert.matches("epact%.lasso path <" .. #path .. " penalties, 30 columns", text)
     assert.matches("\n      1 .* 0%.0000 .* CONVERGED", text)
     assert.equal(0, path[1].nonzeros)
+    assert.matches("epact%.lasso <lambda [%d.]+ %([%d.]+ of lambda_max%), %d+ of 30 coefficients", tostring(path[3]))
     assert.error_matches(function() path:coefficients(101) end, "coefficients: there are points 1 %.%. %d+, got 101")
     local function expect(pattern, o) assert.error_matches(function() lasso.path(X, y, o) end, pattern) end
     expect("lasso%.path: path%[2%] must be a number >= 0, got %-2", { path = { 1, -2 } })

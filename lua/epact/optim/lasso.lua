@@ -76,7 +76,7 @@ local function describe(fit, status)
     lambda = fit.l1, l2 = fit.l2, lambda_max = fit.lambda_max, intercept = fit.intercept, objective = fit.objective,
     gap = fit:penalised() and fit.gap or nil, status = status, nonzeros = fit:nonzeros(), iterations = fit.iterations,
     explained = fit.null > 0 and 1 - fit.set.certificate.residual_norm2 / (2 * fit.null) or 1,
-    all_zero = fit.l1 >= fit.lambda_max,
+    all_zero = fit.l1 >= fit.lambda_max, columns = fit.x.columns,
   }
 end
 
@@ -84,8 +84,8 @@ local Solution = {}
 function Solution:__tostring()
   local zero = self.all_zero and ", lambda is not below lambda_max: all coefficients are 0" or ""
   return ("epact.lasso <lambda %g (%.3g of lambda_max), %d of %d coefficients, objective %g, gap %s, %s%s>"):format(
-    self.lambda, self.lambda / self.lambda_max, self.nonzeros, self.coefficients.rows, self.objective,
-    self.gap and ("%.2g"):format(self.gap) or "unknown", self.status, zero)
+    self.lambda, self.lambda_max > 0 and self.lambda / self.lambda_max or 1, self.nonzeros, self.columns,
+    self.objective, self.gap and ("%.2g"):format(self.gap) or "unknown", self.status, zero)
 end
 
 --- Solves for one penalty.
@@ -96,10 +96,10 @@ end
 -- (0), `intercept`, `standardise` (true), `non_negative` (false: b >= 0), `tolerance` (1e-6: the gap to reach, in units
 -- of the objective at b = 0), `max_iterations` (200 passes over all columns)
 -- @treturn table `coefficients` (epact_dense, columns x 1, for X as it is), `intercept`, `lambda`, `l2`, `lambda_max`,
--- `all_zero` (lambda is not below lambda_max), `objective`, `gap` (the objective is at most that far above its minimum,
--- from a residual computed anew; without a penalty there is no such bound, and it stops when no correlation with the
--- residual is above `tolerance` times lambda_max), `status` ("CONVERGED"; "MAXITER"; "STALLED": rounding keeps it from
--- going further), `nonzeros`, `explained` (share of y's variance), `iterations`, `seconds` (CPU)
+-- `all_zero` (lambda is not below lambda_max), `columns`, `objective`, `gap` (the objective is at most that far above
+-- its minimum, from a residual computed anew; without a penalty there is no such bound, and it stops when no
+-- correlation with the residual is above `tolerance` times lambda_max), `status` ("CONVERGED"; "MAXITER"; "STALLED":
+-- rounding keeps it from going further), `nonzeros`, `explained` (share of y's variance), `iterations`, `seconds` (CPU)
 function lasso.solve(X, y, given)
   local o = options.read("lasso.solve", given, known_by_solve)
   local began = core.C.epact_thread_cpu()
@@ -192,7 +192,7 @@ function lasso.path(X, y, given)
     fit.looked_ahead = looks_ahead
     local point = describe(fit, status)
     point.coefficients = sparse_coefficients(fit)
-    found[penalty[2]] = point
+    found[penalty[2]] = setmetatable(point, Solution)
     if point.explained >= o.explained then break end
   end
   local path = { lambda_max = fit.lambda_max, columns = fit.x.columns, iterations = fit.iterations }
