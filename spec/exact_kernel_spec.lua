@@ -2,6 +2,7 @@
 local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
+local active = require "epact.kernel.active"
 local design = require "epact.kernel.design"
 local rng = require "epact.rng"
 local C = core.C
@@ -68,6 +69,7 @@ describe("terms of the losses", function()
           slope = slope / (2 * h)
           if math.abs(t[i]) < 100 and slope > 0.01 then assert.near(slope, d[i], 1e-6) end
           assert.is_true(d[i] >= 0)
+          if name == "logistic" and t[i] * label < -1 then assert.is_true(d[i] >= 0.005 / math.abs(t[i]) - 1e-18) end
         end
       end
     end)
@@ -246,6 +248,42 @@ describe("dual sweeps", function()
     end
   end)
 
+  it("sweeps of correlated columns are short of a factor once, not twice", function()
+    local stream, rows, cols = rng(3), 300, 40
+    for _, shape in ipairs { "sparse", "flat", "dense" } do
+      local list, step, w = {}, ffi.new("double[?]", cols + 1), ffi.new("double[?]", cols + 1)
+      for i = 0, rows - 1 do
+        for j = 0, cols - 1 do -- nearly the same rows in all columns
+          if (stream:uniform() < 0.05) ~= ((i * 7) % 11 < 5) then
+            list[#list + 1] = { i, j, shape == "flat" and 1 + i % 3 or 1 + 0.02 * stream:normal() }
+          end
+        end
+      end
+      local X = data.new("sparse", rows, cols, #list)
+      for k, one in ipairs(list) do
+        X.index[k - 1], X.value[k - 1] = one[2], one[3]
+        for i = one[1] + 1, rows do X.start[i] = k end
+      end
+      local x = design.new("spec", shape == "dense" and dense_of(X) or X, true)
+      x:rescale(ffi.new("double[?]", cols))
+      for j = 0, cols - 1 do x.scale[j] = 1 + j % 4 end
+      local set, c = active.new(x, loss_of "squared", 1e-3, 0, 500), ffi.new("double[?]", cols + 1)
+      local u, d, move = ffi.new("double[?]", rows), ffi.new("double[?]", rows), ffi.new("double[?]", rows)
+      for i = 0, rows - 1 do u[i], d[i] = stream:normal(), 0.5 + stream:uniform() end
+      set:gradient(u, c)
+      set:choose(c, w, 1e-3, cols)
+      local slope, settled, first = set:step(u, d, w, step, move, 1e-9)
+      assert.is_true(settled)
+      local again, _, second = set:step(u, d, w, step, move, 1e-9)
+      assert.near(slope, again, 1e-6)
+      assert.is_true(second < 0.75 * first, ("%s: %d sweeps, then %d"):format(shape, first, second))
+      -- the minimum of the model: its slope along each column of the support is -l1 or l1
+      for i = 0, rows - 1 do u[i] = u[i] + d[i] * move[i] end
+      set:gradient(u, c)
+      for j = 0, cols - 1 do assert.near(step[j] > 0 and -1e-3 or step[j] < 0 and 1e-3 or c[j], c[j], 1e-5) end
+    end
+  end)
+
   it("refuse what they cannot do", function()
     local X = random(5, 5, false, 6)
     local x, y = design.new("spec", X, false), ffi.new "double[5]"
@@ -253,7 +291,11 @@ describe("dual sweeps", function()
     assert.matches("l2 > 0", message())
     local wide = design.new("spec", dense_of(X), false)
     assert.is_true(C.epact_dual_new(wide.view, y, loss_of "logistic", 1, 0, 0, 1) == nil)
-    assert.is_true(C.epact_active_new(wide.view, loss_of "logistic", 1) == nil)
-    assert.matches("sparse rows", message())
+    local value = ffi.new("double[2]", 1, 1e200)
+    local columns = ffi.new("epact_columns", { rows = 1, columns = 2, value = value })
+    assert.is_true(C.epact_active_new(columns, loss_of "logistic", -1, nil) == nil)
+    assert.matches("l1 that is not negative", message())
+    assert.is_true(C.epact_active_new(columns, loss_of "logistic", 1, nil) == nil)
+    assert.matches("column 1: its sum 1e%+200 is beyond double precision", message())
   end)
 end)

@@ -1,61 +1,94 @@
 /* Coordinate descent on a working set: see active.h. */
 #include "active_state.h"
 
-#include "../base/internal.h"
 #include "threshold.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Sweeps between two jumps, and twice as many before the first one; the turns of a jump, which end where the error has fallen to a share of its square. Without an l1 there are no signs to find first: a jump
- * after each sweep. */
-enum { SWEEPS = 10, MOST_TURNS = 20, SMOOTH_TURNS = 100 };
-#define ENOUGH_TURNS 1e-4
+/* Sweeps between two jumps, and more than twice as many before the first one; SOON where a factor makes jumps of few turns. Without an l1 there
+ * are no signs to find first: a jump after each sweep. */
+enum { SWEEPS = 10, SOON = 4 };
 /* Of the curvature that a column would have if the loss were flat for none of its rows: the least it is given. */
 #define LEAST_SHARE 0.001
 
+EPACT_CLONES static void shift_dense(int64_t n, double step, const double *restrict x, const double *restrict d,
+                                     double *restrict z)
+{
+  for (int64_t i = 0; i < n; i++) z[i] += step * x[i] * d[i];
+}
+
 static inline void shift(epact_active *active, int64_t k, double change)
 {
-  active_row *pair = active->pair;
-  const double step = change;
-  const int64_t end = active->start[k + 1];
-  if (active->flat)
-    for (int64_t e = active->start[k]; e < end; e++) pair[active->row[e]].z += step * pair[active->row[e]].d;
+  const column c = entries_of(active, k);
+  const double step = active->scale[k] * change, *d = active->d;
+  double *z = active->z;
+  if (!c.index)
+    shift_dense(c.count, step, c.value, d, z);
+  else if (active->flat)
+    for (int64_t e = 0; e < c.count; e++) z[c.index[e]] += step * d[c.index[e]];
   else
-    for (int64_t e = active->start[k]; e < end; e++)
-      pair[active->row[e]].z += step * active->value[e] * pair[active->row[e]].d;
+    for (int64_t e = 0; e < c.count; e++) z[c.index[e]] += step * c.value[e] * d[c.index[e]];
+  if (active->total > 0) active->offset -= change * active->weighted[k] / active->total;
+}
+
+EPACT_CLONES static double bend_dense(int64_t n, const double *restrict x, const double *restrict d)
+{
+  double sum[8] = { 0 };
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int lane = 0; lane < 8; lane++) sum[lane] += x[i + lane] * x[i + lane] * d[i + lane];
+  for (; i < n; i++) sum[0] += x[i] * x[i] * d[i];
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+/* x_k'diag(d)x_k without its scale. */
+static double bend_of(const epact_active *active, int64_t k)
+{
+  const column c = entries_of(active, k);
+  if (!c.index) return bend_dense(c.count, c.value, active->d);
+  if (active->flat) return indexed_sum(c.count, c.index, active->d);
+  double sum = 0;
+  for (int64_t e = 0; e < c.count; e++) sum += c.value[e] * c.value[e] * active->d[c.index[e]];
+  return sum;
 }
 
 /* Where the loss is flat for nearly all rows of a column, a little of the curvature it has elsewhere: the model would
  * have no minimum, or one far away. It is felt by the step only, not by where the steps lead. */
-static double damping_of(const epact_active *active, int64_t place, double curvature)
+static double damping_of(const epact_active *active, int64_t k, double curvature)
 {
+  const column c = entries_of(active, k);
   double norm2 = 0;
-  for (int64_t e = active->start[place]; e < active->start[place + 1]; e++) {
-    const double value = active->value ? active->value[e] : active->flat[active->row[e]];
-    norm2 += value * value;
-  }
+  for (int64_t e = 0; e < c.count; e++) norm2 += c.value[e] * c.value[e];
+  norm2 *= active->scale[k] * active->scale[k];
   return curvature < LEAST_SHARE * norm2 ? LEAST_SHARE * norm2 - curvature : 0;
 }
 
+/* The model at the step 0, but for the intercept, which is put at its minimum. */
 static void prepare(epact_active *active, const epact_active_options *options, const uint32_t *list, int64_t count,
                     const double *u, const double *d)
 {
-  for (int64_t i = 0; i < active->rows; i++) {
+  double slope = 0, total = 0;
+  for (int64_t i = 0; i < active->x.rows; i++) {
     const double flat = common_entry(active, i);
-    active->pair[i] = (active_row){ flat * u[i], flat * flat * d[i] };
+    active->z[i] = flat * u[i];
+    active->d[i] = flat * flat * d[i];
+    active->scaled[i] = flat * d[i];
+    slope += u[i];
+    total += d[i];
   }
-  for (int64_t k = 0; k < count; k++) {
-    const uint32_t place = active->place[list[k]];
-    double sum = 0;
-    for (int64_t e = active->start[place]; e < active->start[place + 1]; e++) {
-      const double value = active->value ? active->value[e] : 1;
-      sum += (value * value * active->pair[active->row[e]].d);
-    }
-    active->damping[place] = active->has_flats && options->l1 > 0 ? damping_of(active, place, sum) : 0;
-    active->curvature[place] = sum + options->l2 + active->damping[place];
-    active->change[place] = 0;
-    active->sweep[k] = place;
+  active->total = options->intercept ? total : 0;
+  active->offset = active->total > 0 ? -slope / total : 0;
+  for (int64_t at = 0; at < count; at++) {
+    const int64_t k = place_of(active, list[at]);
+    const double scale = active->scale[k], sum = scale * scale * bend_of(active, k);
+    active->weighted[k] = options->intercept ? scale * product_of(active, k, active->scaled) : 0;
+    active->damping[k] = active->has_flats && options->l1 > 0 ? damping_of(active, k, sum) : 0;
+    const double common = active->total > 0 ? active->weighted[k] * active->weighted[k] / total : 0;
+    const double own = sum - common > 1e-12 * sum ? sum - common : 0; /* a constant column has nothing of its own */
+    active->curvature[k] = own + options->l2 + active->damping[k];
+    active->change[k] = 0;
+    active->sweep[at] = (uint32_t)k;
   }
 }
 
@@ -90,202 +123,66 @@ static double sweep_columns(epact_active *active, const epact_active_options *op
   return violations;
 }
 
-/* Directions of the support: those of its columns, and behind them that of the intercept where there is one. */
-typedef struct {
-  int64_t columns, size;
-  const uint32_t *which; /* [size]: places; that of the intercept is active->able */
-  double l2;
-} support;
-
-/* scaled = X p, by the rows' own scale. */
-static void look_along(epact_active *active, const support *s, const double *p)
-{
-  double *image = active->scaled;
-  const double constant = s->size > s->columns ? p[s->columns] : 0;
-  for (int64_t i = 0; i < active->rows; i++) image[i] = constant / common_entry(active, i);
-  for (int64_t at = 0; at < s->columns; at++) {
-    const int64_t k = s->which[at], end = active->start[k + 1];
-    if (p[at] == 0) continue;
-    for (int64_t e = active->start[k]; e < end; e++)
-      image[active->row[e]] += active->value ? p[at] * active->value[e] : p[at];
-  }
-}
-
-/* bent = H_SS p. */
-static void bend(epact_active *active, const support *s, const double *p, double *bent)
-{
-  double *image = active->scaled, sum = 0;
-  look_along(active, s, p);
-  for (int64_t i = 0; i < active->rows; i++) image[i] *= active->pair[i].d;
-  for (int64_t at = 0; at < s->columns; at++) {
-    const int64_t k = s->which[at], end = active->start[k + 1];
-    double sum0 = 0, sum1 = 0;
-    int64_t e = active->start[k];
-    if (active->value) {
-      for (; e < end; e++) sum0 += active->value[e] * image[active->row[e]];
-    } else {
-      for (; e + 2 <= end; e += 2) {
-        sum0 += image[active->row[e]];
-        sum1 += image[active->row[e + 1]];
-      }
-      if (e < end) sum0 += image[active->row[e]];
-    }
-    bent[at] = sum0 + sum1 + (s->l2 + active->damping[k]) * p[at];
-  }
-  if (s->size == s->columns) return;
-  for (int64_t i = 0; i < active->rows; i++) sum += image[i] / common_entry(active, i);
-  bent[s->columns] = sum;
-}
-
-/* Conjugate gradients for H_SS step = residual (overwritten), with the diagonal as preconditioner. */
-static void conjugate_gradients(epact_active *active, const support *s, int most, double *residual, double *step)
-{
-  double *p = active->scratch, *bent = p + s->size, before = 0, weight = 0;
-  for (int64_t at = 0; at < s->size; at++) {
-    step[at] = p[at] = 0;
-    before += residual[at] * residual[at] / active->curvature[s->which[at]];
-  }
-  const double first = before;
-  for (int turn = 0; turn < most && before > ENOUGH_TURNS * first; turn++) {
-    double size = 0, after = 0;
-    for (int64_t at = 0; at < s->size; at++) p[at] = residual[at] / active->curvature[s->which[at]] + weight * p[at];
-    bend(active, s, p, bent);
-    for (int64_t at = 0; at < s->size; at++) size += p[at] * bent[at];
-    if (!(size > 0)) break;
-    for (int64_t at = 0; at < s->size; at++) {
-      step[at] += before / size * p[at];
-      residual[at] -= before / size * bent[at];
-      after += residual[at] * residual[at] / active->curvature[s->which[at]];
-    }
-    weight = after / before;
-    before = after;
-  }
-}
-
-/* The columns that are not 0, with what the model's slope there wants to be taken away. */
-static support find_support(epact_active *active, const epact_active_options *options, const double *w,
-                            const uint32_t *list, int64_t listed)
-{
-  uint32_t *which = active->support;
-  int64_t count = 0;
-  for (int64_t at = 0; at < listed; at++) {
-    const uint32_t k = active->place[list[at]];
-    const double now = w[list[at]] + active->change[k];
-    if (now == 0 || !(active->curvature[k] > 0)) continue;
-    active->coefficient[count] = now;
-    const double slope = slope_of(active, k) + options->l2 * now + active->damping[k] * active->change[k];
-    active->gradient[count] = -slope - (now > 0 ? options->l1 : -options->l1);
-    which[count++] = k;
-  }
-  support s = { .columns = count, .size = count, .which = which, .l2 = options->l2 };
-  if (options->intercept && active->curvature[active->able] > 0) {
-    double slope = 0;
-    for (int64_t i = 0; i < active->rows; i++) slope += active->pair[i].z / common_entry(active, i);
-    active->gradient[count] = -slope;
-    which[count] = (uint32_t)active->able;
-    s.size++;
-  }
-  return s;
-}
-
-/* On the columns that are not 0, with their signs, the model is a parabola: goes towards its minimum. Coefficients that
- * would change their sign become 0; where that does not lower the model, one goes only as far as the first of them. */
-static void jump(epact_active *active, const epact_active_options *options, const double *w, const uint32_t *list,
-                 int64_t listed, double *intercept)
-{
-  const support s = find_support(active, options, w, list, listed);
-  double *move = active->residual, *step = active->direction, fall = 0, reach = 1;
-  memcpy(move, active->gradient, (size_t)s.size * sizeof *move);
-  conjugate_gradients(active, &s, options->l1 > 0 ? MOST_TURNS : SMOOTH_TURNS, move, step);
-  memcpy(move, step, (size_t)s.size * sizeof *move);
-  for (int64_t at = 0; at < s.columns; at++) {
-    const double limit = -active->coefficient[at] / step[at];
-    if (options->l1 > 0 && limit > 0 && limit < 1) {
-      move[at] = -active->coefficient[at];
-      if (limit < reach) reach = limit;
-    }
-    fall -= (options->l2 + active->damping[s.which[at]]) / 2 * move[at] * move[at];
-  }
-  for (int64_t at = 0; at < s.size; at++) fall += move[at] * active->gradient[at];
-  look_along(active, &s, move);
-  for (int64_t i = 0; i < active->rows; i++) fall -= active->pair[i].d * active->scaled[i] * active->scaled[i] / 2;
-  if (!(fall > 0)) {
-    for (int64_t at = 0; at < s.size; at++) move[at] = reach * step[at];
-    look_along(active, &s, move);
-  }
-  for (int64_t at = 0; at < s.columns; at++) {
-    const uint32_t k = s.which[at];
-    active->change[k] = move[at] == -active->coefficient[at] ? -w[active->column[k]] : active->change[k] + move[at];
-  }
-  if (s.size > s.columns) *intercept += move[s.columns];
-  for (int64_t i = 0; i < active->rows; i++) active->pair[i].z += active->pair[i].d * active->scaled[i];
-}
-
-/* The intercept put at its minimum. */
-static double centre(epact_active *active, double *total)
-{
-  const double curvature = active->curvature[active->able];
-  double slope = 0;
-  for (int64_t i = 0; i < active->rows; i++) slope += active->pair[i].z / common_entry(active, i);
-  if (!(curvature > 0)) return 0;
-  const double change = -slope / curvature;
-  *total += change;
-  for (int64_t i = 0; i < active->rows; i++) active->pair[i].z += change * active->pair[i].d / common_entry(active, i);
-  return fabs(slope);
-}
-
-static void finish(epact_active *active, const epact_active_options *options, const uint32_t *list, int64_t count,
-                   const double *u, const double *w, double intercept, double *step, double *move, double *slope)
+static void finish(const epact_active *active, const epact_active_options *options, const uint32_t *list, int64_t count,
+                   const double *u, const double *w, double *step, double *move, double *slope)
 {
   double sum = 0;
-  for (int64_t i = 0; i < active->rows; i++) move[i] = 0;
+  memset(move, 0, (size_t)active->x.rows * sizeof *move);
   for (int64_t at = 0; at < count; at++) {
-    const uint32_t j = list[at], k = active->place[j];
+    const uint32_t j = list[at];
+    const int64_t k = place_of(active, j);
     const double change = step[j] = active->change[k];
     if (change == 0) continue;
-    for (int64_t e = active->start[k]; e < active->start[k + 1]; e++)
-      move[active->row[e]] += active->value ? change * active->value[e] : change;
+    add_column(active, k, change, move);
     sum += options->l1 * (fabs(w[j] + change) - fabs(w[j])) + options->l2 * w[j] * change;
   }
-  for (int64_t i = 0; i < active->rows; i++) {
+  for (int64_t i = 0; i < active->x.rows; i++) {
     if (active->flat) move[i] *= active->flat[i];
-    move[i] += intercept;
+    move[i] += active->offset;
     sum += u[i] * move[i];
   }
-  if (options->intercept) step[active->columns] = intercept;
+  if (options->intercept) step[active->x.columns] = active->offset;
   *slope = sum;
+}
+
+/* Sweeps from a jump to the next one. */
+static int rest_after(const epact_active *active, const epact_active_options *options, int turns)
+{
+  if (options->l1 == 0) return 1;
+  if (!active->factor.size || turns >= 2 * SOON) return SWEEPS;
+  return active->blocked && turns < SOON ? 1 : SOON;
 }
 
 int64_t epact_active_step(epact_active *active, const epact_active_options *options, const uint32_t *list,
                           int64_t count, const double *u, const double *d, const double *w, double *step, double *move,
                           double *slope, int *settled)
 {
-  double intercept = 0, first = 0;
+  double first = 0;
   int64_t sweeps = 0, rest = count;
+  int64_t next = options->l1 == 0 ? 1 : active->factor.size ? SOON : 2 * SWEEPS + SOON; /* sweep after which to jump */
   bool whole = true;
   *settled = 0;
   prepare(active, options, list, count, u, d);
-  active->curvature[active->able] = 0;
-  for (int64_t i = 0; i < active->rows; i++) active->curvature[active->able] += d[i];
   while (sweeps < options->most) {
-    double violations = options->intercept ? centre(active, &intercept) : 0;
-    violations += sweep_columns(active, options, w, &rest);
+    const double violations = sweep_columns(active, options, w, &rest);
     if (sweeps++ == 0) first = violations;
     if (violations <= options->share * first) {
       if (whole) {
         *settled = 1;
         break;
       }
-      for (int64_t k = 0; k < count; k++) active->sweep[k] = active->place[list[k]];
+      for (int64_t at = 0; at < count; at++) active->sweep[at] = (uint32_t)place_of(active, list[at]);
       rest = count;
       whole = true;
     } else {
       whole = false;
-      if (options->l1 == 0 || (sweeps > SWEEPS && sweeps % SWEEPS == 0))
-        jump(active, options, w, list, count, &intercept);
+      if (sweeps >= next) {
+        const int turns = active_jump(active, options, w, list, count);
+        next = sweeps + rest_after(active, options, turns);
+      }
     }
   }
-  finish(active, options, list, count, u, w, intercept, step, move, slope);
+  finish(active, options, list, count, u, w, step, move, slope);
   if (!isfinite(*slope)) return epact_fail(EPACT_E_DIVERGED, "the step is not finite");
   return sweeps;
 }

@@ -16,4 +16,9 @@ bool cholesky_accepts(int64_t p, const double *l, int64_t j);
 /* right = H^-1 right. */
 void cholesky_solve(int64_t p, const double *l, double *right);
 
+/* The same in single precision, to precondition with: a pivot that is at most 1e-5 of its diagonal becomes the root of
+ * that, because there no direction may be lost. */
+int64_t cholesky_factor_f(int64_t p, float *h, const float *diagonal);
+void cholesky_solve_f(int64_t p, const float *l, float *right);
+
 #endif

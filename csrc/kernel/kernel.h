@@ -13,6 +13,7 @@
 #include "coordinate.h"
 #include "lasso.h"
 #include "lasso_set.h"
+#include "group_lasso.h"
 #include "mf.h"
 #include "mf_ccd.h"
 #include "adaptive.h"

@@ -16,7 +16,8 @@
 
 /** The sum of phi(t_i, y_i) over `rows` rows; u[i] = phi'(t_i), d[i] = phi''(t_i), each unless NULL. Where a loss that
  * is not flat has no curvature (Huber's and the smoothed hinge loss far out) d is a thousandth of that of the parabola
- * that touches there and bounds the loss, so that a singular H is no dead end. NaN for the hinge loss. */
+ * that touches there and bounds the loss, so that a singular H is no dead end; of the logistic loss at y t < -1 it is at
+ * least a hundredth. NaN for the hinge loss. */
 EPACT_API double epact_newton_terms(const epact_loss *loss, int64_t rows, const double *t, const double *y, double *u,
                                     double *d);
 

@@ -10,6 +10,9 @@
 #define BLOCK 256
 /* Share of the bounding parabola's curvature where there is none. */
 #define LEAST_CURVATURE 1e-3
+/* The logistic loss is nearly straight far on the wrong side: there a hundredth of the bounding parabola's tanh(m / 2) /
+ * (2 m). Rows that steps have thrown there would else throw them back as far as the curvature is small. */
+#define WRONG_SIDE 5e-3
 
 /* One loss a function, known to the compiler: the loop becomes vector code. */
 #define PARAMETERS                                                                                                     \
@@ -24,7 +27,8 @@ EPACT_CLONES static void logistic_terms(PARAMETERS)
     const double wrong = m > 0 ? e * inverse : inverse; /* sigma(-m) */
     value[i] = (m < 0 ? -m : 0) + log1p_of_unit(e);
     u[i] = -y[i] * wrong;
-    d[i] = e * inverse * inverse;
+    const double least = m < -1 ? WRONG_SIDE / -m : 0, curvature = e * inverse * inverse;
+    d[i] = curvature > least ? curvature : least;
   }
 }
 

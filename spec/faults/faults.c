@@ -1,5 +1,7 @@
-/* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (files, readers,
- * lasso, scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none of those that take long. */
+/* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (columns, files, lasso,
+ * readers, scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none
+ * of those that take long. */
+#include "columns.h"
 #include "files.h"
 #include "job.h"
 #include "lasso.h"
@@ -24,6 +26,7 @@ int main(int count, char **names)
     perror("faults: no temporary folder");
     return 1;
   }
+  if (wanted(count, names, "columns")) play_columns();
   if (wanted(count, names, "files")) play_files();
   if (wanted(count, names, "readers")) play_readers();
   if (wanted(count, names, "lasso")) play_lasso();

@@ -10,20 +10,40 @@ local C = core.C
 local methods = {}
 local class = { __index = methods }
 
+-- The weights of the columns as they are stored.
+local function unscaled(self, w)
+  if not self.scale then return w end
+  for j = 0, self.columns - 1 do self.scratch[j] = self.scale[j] * w[j] end
+  return self.scratch
+end
+
 --- t = X w + b, b the last of w.
 function methods:times(w, t)
-  C.epact_rows_predict(self.view, w, self.constant == 1 and w[self.columns] or 0, t)
+  C.epact_rows_predict(self.view, unscaled(self, w), self.constant == 1 and w[self.columns] or 0, t)
 end
 
 --- g = (X 1)'u.
 function methods:gradient(u, g)
   ffi.fill(g, self.size * ffi.sizeof "double")
   C.epact_rows_combine(self.view, 1, u, g)
+  for j = 0, self.scale and self.columns - 1 or -1 do g[j] = self.scale[j] * g[j] end
   for i = 0, self.constant * self.rows - 1 do g[self.columns] = g[self.columns] + u[i] end
 end
 
 --- The lower triangle of h = (X 1)'diag(d)(X 1), size x size.
-function methods:hessian(d, h) C.epact_rows_hessian(self.view, self.constant, d, h) end
+function methods:hessian(d, h)
+  C.epact_rows_hessian(self.view, self.constant, d, h)
+  if not self.scale then return end
+  local size, scale = self.size, self.scale
+  for j = 0, size - 1 do
+    local own = j < self.columns and scale[j] or 1
+    for k = 0, math.min(j, self.columns - 1) do h[j * size + k] = own * scale[k] * h[j * size + k] end
+  end
+end
+
+--- From now on column j is scale[j] x_j.
+function methods:rescale(scale) self.scale, self.scratch = scale, linear.zeros(self.columns) end
+
 --- Multiplications of one Hessian.
 function methods:hessian_cost() return C.epact_rows_hessian_cost(self.view) end
 --- Entries stored.

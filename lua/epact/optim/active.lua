@@ -1,8 +1,10 @@
 --- Proximal Newton steps on a working set, for linear models with many columns and an l1, or without any penalty.
 --
--- Each iteration takes the columns whose coefficient is not 0 or could become so, minimises the quadratic model of F
--- over them by coordinate descent, with conjugate gradients on the support, and goes along that step.
--- Private to `epact.optim.exact`. Memory: 4 bytes a non-zero where all of each row are equal, else 12; 64 bytes a row.
+-- Each iteration minimises the quadratic model of F over the columns of the working set by coordinate descent, with
+-- conjugate gradients on the support, and goes along that step. The working set is the columns whose coefficient is not
+-- 0 or could become so; it is chosen anew, by a look at all columns, when the steps since the last look have cost as
+-- much as a look, or have reached the minimum over the set.
+-- Private to `epact.optim.exact`. Memory: X by columns (12 bytes a non-zero, dense 8), 72 bytes a row, 160 a column.
 --
 -- Sources: Yuan, Ho, Lin 2012 (newGLMNET); Massias, Gramfort, Salmon 2018 (working sets).
 -- @module epact.optim.active
@@ -15,27 +17,40 @@ local newton = require "epact.kernel.newton"
 local active = {}
 
 local MOST_SWEEPS = 30       -- a step
-local SHARE = 0.3           -- to which a step lowers the violations
+local SHARE = 0.3           -- to which a step lowers the violations, at the most
 
 local methods = {}
 local class = { __index = methods }
 
+--- The objective at t, where w is 0 outside of the working set.
 local function value_at(self, t, w)
   local p = self.problem
   self.loss_sum = newton.terms(p.loss, p.n, t, p.y, self.u, self.d)
-  return self.loss_sum + newton.penalty(w, p.columns, p.l1, p.l2)
+  return self.loss_sum + self.set:penalty(w, p.l1, p.l2)
 end
 
---- The best intercept for these weights, the gradient there, and an upper bound of F - min F.
+--- The best intercept for these weights.
+function methods:centre()
+  local p = self.problem
+  if p.size == p.columns then return end
+  local sum, change = newton.centre(p.loss, p.n, self.t, p.y, self.u, self.d)
+  self.w[p.columns], self.objective = self.w[p.columns] + change, self.objective + sum - self.loss_sum
+  self.loss_sum = sum
+end
+
+--- The gradient, and an upper bound of F - min F.
 function methods:look()
   local p = self.problem
-  if p.size > p.columns then
-    local sum, change = newton.centre(p.loss, p.n, self.t, p.y, self.u, self.d)
-    self.loss_sum, self.w[p.columns] = sum, self.w[p.columns] + change
-    self.objective = sum + newton.penalty(self.w, p.columns, p.l1, p.l2)
-  end
   self.set:gradient(self.u, self.c)
   return newton.gap(p.loss, p.n, self.u, p.y, self.loss_sum, p.columns, self.c, self.w, p.l1, p.l2)
+end
+
+--- The same for the minimum over the working set.
+function methods:look_at_set()
+  local p, set = self.problem, self.set
+  set:gradient(self.u, self.c, true)
+  set:gather(self.c, self.w)
+  return newton.gap(p.loss, p.n, self.u, p.y, self.loss_sum, set.count, set.part_c, set.part_w, p.l1, p.l2)
 end
 
 --- Goes along the step as far as the objective falls enough (Armijo); nil when it does not.
@@ -44,11 +59,11 @@ function methods:go(slope)
   for _ = 1, 40 do
     ffi.copy(self.trial_t, self.t, p.n * 8)
     linear.axpy(p.n, reach, self.move, self.trial_t)
-    ffi.copy(self.trial_w, self.w, p.size * 8)
     self.set:advance(self.w, reach, self.step, self.trial_w)
     local objective = value_at(self, self.trial_t, self.trial_w)
     if objective <= self.objective + 1e-4 * reach * slope + 1e-14 * self.objective then
-      self.t, self.trial_t, self.w, self.trial_w = self.trial_t, self.t, self.trial_w, self.w
+      self.t, self.trial_t = self.trial_t, self.t
+      self.set:advance(self.w, reach, self.step, self.w)
       self.objective = objective
       return reach
     end
@@ -58,39 +73,71 @@ function methods:go(slope)
   return nil
 end
 
-local function begin(p)
+--- A step on the working set.
+-- @treturn ?number how far it went, 1 for all of it
+-- @treturn boolean whether it promised less than a tenth of what is wanted
+function methods:advance()
+  local p = self.problem
+  local share = p.strict and math.max(1e-3, math.min(SHARE, math.sqrt(self.gap / self.objective))) or SHARE
+  local slope, settled, sweeps = self.set:step(self.u, self.d, self.w, self.step, self.move, share)
+  self.cost, self.slope = self.cost + sweeps * self.set:entries(true), slope
+  local reach = self:go(slope)
+  return reach, reach == 1 and settled and p.enough(-10 * slope, self.objective)
+end
+
+--- Puts w at 0 and the intercept at its best, for a first `run` with a level.
+function methods:start()
+  self.objective = value_at(self, self.t, self.w)
+  self:centre()
+  self.set:gradient(self.u, self.c)
+end
+
+--- Goes to the minimum for the penalty of the problem from where it is.
+-- @tparam ?number level c is the gradient where it is, and the first working set is of the columns with |c_j| > level
+-- @treturn table what `epact.optim.newton` returns, and with a level `violations`: how many columns below it had to be
+-- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when a whole step promised
+-- less than a tenth of it: then the objective is at its minimum, but the gap, which takes the slowest column, may still
+-- be larger than the tolerance.
+function methods:run(level)
+  local p, set, iterations, violations, status = self.problem, self.set, 0, 0, nil
+  local everything = set:entries()
+  set:select(p.l1, p.l2)
+  self.objective, self.gap, self.cost = value_at(self, self.t, self.w), math.huge, 0
+  if not level then
+    self:centre()
+    self.gap = self:look()
+    if p.enough(self.gap, self.objective) then status = "CONVERGED" end
+  end
+  set:choose(self.c, self.w, level or p.l1, p.columns)
+  while not status and iterations < p.max_iterations do
+    local reach, small = self:advance()
+    iterations = iterations + 1
+    p.diverges(self.u)
+    self:centre()
+    if not reach then status = "STALLED" elseif small and not p.strict then status = "CONVERGED" end
+    local near = false
+    if not status and self.cost < everything then
+      self.gap = self:look_at_set()
+      near = p.enough(3 * self.gap, self.objective)
+    end
+    if status or near or self.cost >= everything or iterations == p.max_iterations then
+      self.gap, self.cost = self:look(), 0
+      violations = violations + set:choose(self.c, self.w, p.l1, p.columns)
+      if p.enough(self.gap, self.objective) then status = "CONVERGED" end
+    end
+  end
+  if p.l1 == 0 and p.l2 == 0 then self.gap = self.slope and -self.slope or math.huge end
+  return { w = self.w, objective = self.objective, gap = self.gap, status = status or "MAXITER",
+    iterations = iterations, violations = level and violations or nil }
+end
+
+--- Prepares the columns for penalties from `problem.l1` up.
+-- @tparam table p as `epact.optim.newton` takes it
+function active.prepare(p)
   local self = setmetatable({ problem = p, set = kernel.new(p.design, p.loss, p.l1, p.l2, MOST_SWEEPS) }, class)
   for _, name in ipairs { "t", "trial_t", "move", "u", "d" } do self[name] = linear.zeros(p.n) end
   for _, name in ipairs { "w", "trial_w", "step", "c" } do self[name] = linear.zeros(p.size) end
-  self.objective = value_at(self, self.t, self.w)
   return self
-end
-
---- Minimises; takes and returns what `epact.optim.newton` does. Ends at a gap below the tolerance, or when a whole step
--- promised less than a tenth of it: then the objective is at its minimum, but the gap, which takes the slowest column,
--- may still be larger than the tolerance.
-function active.solve(p)
-  local self, iterations, status = begin(p), 0, "MAXITER"
-  local gap = self:look()
-  while not p.enough(gap, self.objective) and iterations < p.max_iterations do
-    self.set:choose(self.c, self.w, p.l1, p.columns)
-    local slope, settled = self.set:step(self.u, self.d, self.w, self.step, self.move, SHARE)
-    iterations = iterations + 1
-    local reach = self:go(slope)
-    p.diverges(self.u)
-    gap = self:look()
-    if not reach or (reach == 1 and settled and p.enough(-10 * slope, self.objective)) then
-      status = reach and "CONVERGED" or "STALLED"
-      if gap == math.huge then gap = -slope end
-      break
-    end
-  end
-  p.design:gradient(self.u, self.c) -- the certificate is of the values as they were given
-  if p.l1 > 0 or p.l2 > 0 then
-    gap = newton.gap(p.loss, p.n, self.u, p.y, self.loss_sum, p.columns, self.c, self.w, p.l1, p.l2)
-  end
-  if p.enough(gap, self.objective) then status = "CONVERGED" end
-  return { w = self.w, objective = self.objective, gap = gap, status = status, iterations = iterations }
 end
 
 return active

@@ -13,8 +13,15 @@ local dual = {}
 -- Sweeps after which the gap is computed whatever the rows promise: this many, and half as many as were made.
 local PATIENCE = 20
 
---- Minimises; takes and returns what `epact.optim.newton` does (besides: `seed`, of the order of the rows).
-function dual.solve(p)
+local methods = {}
+local class = { __index = methods }
+
+--- Takes what `epact.optim.newton` does (besides: `seed`, of the order of the rows).
+function dual.prepare(p) return setmetatable({ problem = p }, class) end
+
+--- Minimises; returns what `epact.optim.newton` does.
+function methods:run()
+  local p = self.problem
   local precise = p.tolerance < 1e-7 or p.kinked
   local solver = kernel.new(p.design, p.y, p.loss, p.l2, precise, p.seed)
   local objective, w, gap = p.objective_at_zero

@@ -8,7 +8,7 @@
 --   "lasso"   the squared loss with an l1: see `epact.optim.lasso`
 --   "newton"  few columns: Newton steps with the p x p Hessian, proximal with an l1
 --   "dual"    many columns, l1 = 0 and l2 > 0: dual coordinate descent; the only one for the hinge loss
---   "active"  many columns and an l1, or no penalty: proximal Newton steps on a working set of columns
+--   "active"  many or dense columns and an l1, or no penalty: proximal Newton steps on a working set of columns
 --
 -- The result says how far it may be from the minimum: `gap` is an upper bound of F - min F, by duality (without any
 -- penalty, where there is none, what the last Newton step promised).
@@ -28,7 +28,7 @@ local methods = {
   lasso = require "epact.optim.exact_lasso",
 }
 local losses = { "squared", "huber", "logistic", "hinge", "squared_hinge", "smoothed_hinge" }
-local most_iterations = { newton = 200, active = 200, lasso = 200, dual = 10000 }
+local most_iterations = { newton = 200, active = 1000, lasso = 200, dual = 10000 }
 
 local known = {
   loss = { "any", "logistic" },
@@ -38,7 +38,7 @@ local known = {
   intercept = { "boolean", false },
   tolerance = { "positive", 1e-6 },      -- of the gap, relative to the objective
   method = { { "newton", "dual", "active", "lasso" } },
-  max_iterations = { "count" },          -- default: 200 steps, 10000 sweeps of "dual"
+  max_iterations = { "count" },          -- default: 200 steps ("active": 1000), 10000 sweeps of "dual"
   seed = { "index", 1 },                 -- of the order in which "dual" visits the rows
 }
 
@@ -96,11 +96,11 @@ local function obstacle(method, o, columns)
 end
 
 -- Seconds that a method should need, from what its loops took: a nanosecond for a multiplication of the sparse Hessian,
--- a twentieth in dense ones; two for an entry that a sweep reads and writes, four by columns.
+-- a twentieth in dense ones; two for an entry that a sweep reads and writes, four by columns, a quarter by dense ones.
 local function predict(method, o, x)
   local entries, columns = x:entries(), x.size
   if method == "dual" then return 80 * entries * 2e-9 end
-  if method == "active" then return 150 * entries * 4e-9 end
+  if method == "active" then return 150 * entries * (x.view.start == nil and o.l1 > 0 and 0.25e-9 or 4e-9) end
   local hessian = x:hessian_cost() * (x.view.start == nil and 0.05e-9 or 1e-9)
   local factors = o.l1 > 0 and 5 or 1
   return 7 * (hessian + factors * columns ^ 3 / 3 * 0.05e-9 + entries * 4e-9)
@@ -121,10 +121,18 @@ local function choose(where, o, x)
   return best
 end
 
--- What the methods are given.
-local function pose(where, X, y, o)
+--- What the methods are given. Private to the solvers of this folder.
+-- @tparam string where the function as the user calls it
+-- @param X data set
+-- @tparam epact_dense y
+-- @tparam table o `loss` (a name), `width`, `l1`, `l2`, `intercept`, `tolerance`, `seed`
+function exact.pose(where, X, y, o)
+  check_data(where, X, y)
   local loss = design.loss(where, o.loss, o.width)
   local labels, one_class = design.labels(where, loss, y)
+  if one_class and o.intercept and o.loss == "logistic" then
+    core.fail("%s: y has one class only, so that the logistic loss has no minimum with an intercept", where)
+  end
   local x = design.new(where, X, o.intercept)
   local at_zero = core.C.epact_loss_sum(loss, X.rows, linear.zeros(X.rows), labels)
   if at_zero == math.huge then core.fail("%s: the loss at w = 0 is beyond double precision: scale y", where) end
@@ -136,7 +144,7 @@ local function pose(where, X, y, o)
   }
   function problem.enough(gap, objective) return gap <= o.tolerance * objective + 1e-14 * at_zero end
   function problem.diverges(u)
-    if o.loss ~= "logistic" or o.l1 > 0 or o.l2 > 0 then return end
+    if o.loss ~= "logistic" or problem.l1 > 0 or o.l2 > 0 then return end
     for i = 0, X.rows - 1 do
       if u[i] >= 0.5 or u[i] <= -0.5 then return end
     end
@@ -146,11 +154,27 @@ local function pose(where, X, y, o)
   return problem
 end
 
--- One class and a free intercept: no weights are needed.
-local function solve_one_class(where, problem, o)
-  if o.loss == "logistic" then
-    core.fail("%s: y has one class only, so that the logistic loss has no minimum with an intercept", where)
+--- A method's solver of a problem: `solver:run()` goes to the minimum from where it is. Private to the solvers of this
+-- folder.
+-- @tparam string where the function as the user calls it
+-- @tparam table problem of `exact.pose`
+-- @param X its data set
+-- @tparam table o as `exact.pose`'s, with `method` (nil: chosen) and `max_iterations`
+-- @treturn table
+-- @treturn string the method
+function exact.prepare(where, problem, X, o)
+  local method = o.method or choose(where, o, problem.design)
+  local reason = obstacle(method, o, X.cols)
+  if reason then core.fail("%s: %s", where, reason) end
+  problem.max_iterations = o.max_iterations or most_iterations[method]
+  if method == "dual" and data.kind(X) == "dense" then
+    problem.design = design.new(where, compress(X), o.intercept)
   end
+  return methods[method].prepare(problem), method
+end
+
+-- One class and a free intercept: no weights are needed.
+local function solve_one_class(problem)
   local w = linear.zeros(problem.size)
   w[problem.columns] = problem.y[0]
   return { w = w, objective = 0, gap = 0, status = "CONVERGED", iterations = 0 }
@@ -170,17 +194,10 @@ function exact.solve(X, y, given)
   local where = "exact.solve"
   local o = options.read(where, given, known)
   read_loss(where, o)
-  check_data(where, X, y)
   local began = core.C.epact_thread_cpu()
-  local problem = pose(where, X, y, o)
-  local method = o.method or choose(where, o, problem.design)
-  local reason = obstacle(method, o, X.cols)
-  if reason then core.fail("%s: %s", where, reason) end
-  problem.max_iterations = o.max_iterations or most_iterations[method]
-  if (method == "dual" or method == "active") and data.kind(X) == "dense" then
-    problem.design = design.new(where, compress(X), o.intercept)
-  end
-  local found = problem.one_class and solve_one_class(where, problem, o) or methods[method].solve(problem)
+  local problem = exact.pose(where, X, y, o)
+  local solver, method = exact.prepare(where, problem, X, o)
+  local found = problem.one_class and solve_one_class(problem) or solver:run()
   local certificate = problem.enough(found.gap, found.objective) and "gap" or "step"
   local weights = data.new("dense", X.cols, 1)
   for j = 0, X.cols - 1 do weights.value[j] = found.w[j] end

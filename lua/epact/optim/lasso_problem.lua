@@ -144,7 +144,7 @@ end
 local function check_norms(where, x)
   for j = 0, x.columns - 1 do
     local norm2 = x.squared_norm[j]
-    local lost = norm2 == 0 and (x.scale[j] ~= 0 or (not x.centred and x.mean[j] ~= 0))
+    local lost = norm2 == 0 and x.scale[j] ~= 0 -- the scale of a constant column is 0
     if lost or norm2 - norm2 ~= 0 then
       core.fail("%s: column %d of X has a squared norm beyond double precision: scale it", where, j)
     end

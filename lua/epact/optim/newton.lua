@@ -45,8 +45,11 @@ function methods:aim()
   local p = self.problem
   p.design:hessian(self.d, self.h)
   kernel.damp(self.h, p.size, p.columns, p.l2)
-  kernel.step(p.size, p.columns, self.h, self.g, self.w, p.l1, 1e-18 * self.objective, self.step)
-  return kernel.slope(p.size, p.columns, self.g, self.w, self.step, p.l1)
+  local enough = math.min(1e-18 * self.objective, 1e-10 * self.promise) -- the gap is of the order of its root
+  kernel.step(p.size, p.columns, self.h, self.g, self.w, p.l1, enough, self.step)
+  local slope = kernel.slope(p.size, p.columns, self.g, self.w, self.step, p.l1)
+  self.promise = math.abs(slope)
+  return slope
 end
 
 --- Goes along the step as far as the objective falls enough (Armijo); false when it does not.
@@ -71,35 +74,29 @@ function methods:go(slope)
   return nil
 end
 
-local function begin(p)
-  local function per_row() return linear.zeros(p.n) end
-  local function per_column() return linear.zeros(p.size) end
-  return setmetatable({
-    problem = p, w = per_column(), trial_w = per_column(), step = per_column(), g = per_column(), c = per_column(),
-    t = per_row(), trial_t = per_row(), move = per_row(), u = per_row(), d = per_row(), h = linear.zeros(p.size ^ 2),
-  }, class)
-end
-
---- Minimises.
--- @tparam table p `design`, `y`, `loss`, `n`, `columns`, `size` (columns and intercept), `l1`, `l2`, `tolerance`,
--- `max_iterations`, `enough(gap, objective)`, `diverges(u)` (called at each point: raises when there is no minimum)
+--- Goes to the minimum for the penalty of the problem from where it is.
 -- @treturn table `w` (size), `objective`, `gap` (without a penalty: what the last step promised), `status`,
 -- `iterations`
-function newton.solve(p)
-  local self, iterations, near = begin(p), 0, false
+function methods:run()
+  local p, iterations = self.problem, 0
   local gap, status = math.huge, "MAXITER"
   local penalised = p.l1 > 0 or p.l2 > 0
-  self.objective = value_at(p, self.t, self.w, self.u, self.d)
+  local near = penalised and self.objective ~= nil -- it may be there already
+  self.objective, self.promise = value_at(p, self.t, self.w, self.u, self.d), math.huge
+  local still, stalls = false, 0
   while true do
     if penalised and (near or iterations == p.max_iterations) then
+      local before = gap
       gap = self:certify()
       if p.enough(gap, self.objective) then status = "CONVERGED" break end
+      stalls = still and gap > before / 2 and stalls + 1 or 0
+      if stalls == 3 then status = "STALLED" break end
     else
       self:differentiate()
     end
     if iterations == p.max_iterations then break end
     local slope = self:aim()
-    local still = -slope <= 1e-15 * self.objective -- less than rounding
+    still = -slope <= 1e-15 * self.objective -- less than rounding
     near = still or p.enough(-slope / 10, self.objective)
     iterations = iterations + 1
     local reach = self:go(slope)
@@ -113,6 +110,22 @@ function newton.solve(p)
     end
   end
   return { w = self.w, objective = self.objective, gap = gap, status = status, iterations = iterations }
+end
+
+--- Nothing: `run` begins with w = 0 anyway.
+function methods:start() return self end
+
+--- Makes room, at w = 0.
+-- @tparam table p `design`, `y`, `loss`, `n`, `columns`, `size` (columns and intercept), `l1`, `l2` (both may change
+-- between two runs), `tolerance`, `max_iterations`, `enough(gap, objective)`, `diverges(u)` (called at each point:
+-- raises when there is no minimum)
+function newton.prepare(p)
+  local function per_row() return linear.zeros(p.n) end
+  local function per_column() return linear.zeros(p.size) end
+  return setmetatable({
+    problem = p, w = per_column(), trial_w = per_column(), step = per_column(), g = per_column(), c = per_column(),
+    t = per_row(), trial_t = per_row(), move = per_row(), u = per_row(), d = per_row(), h = linear.zeros(p.size ^ 2),
+  }, class)
 end
 
 return newton

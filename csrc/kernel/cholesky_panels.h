@@ -1,0 +1,50 @@
+/* The loops of cholesky.c. Private, and a template: define REAL (float or double), NAME(base), BLAS(base), LEAST_PIVOT and
+ * LOST_PIVOT(diagonal) before including it. */
+
+static int64_t NAME(factor_panel)(int64_t p, int64_t size, REAL *h, const REAL *diagonal)
+{
+  int64_t rejected = 0;
+  for (int64_t j = 0; j < size; j++) {
+    REAL *row = h + j * p;
+    for (int64_t k = 0; k < j; k++) {
+      const REAL *other = h + k * p;
+      REAL sum = row[k];
+      for (int64_t l = 0; l < k; l++) sum -= row[l] * other[l];
+      row[k] = sum / other[k];
+    }
+    REAL pivot = row[j];
+    for (int64_t l = 0; l < j; l++) pivot -= row[l] * row[l];
+    const int accepted = pivot > LEAST_PIVOT * diagonal[j];
+    row[j] = accepted ? (REAL)sqrt((double)pivot) : LOST_PIVOT(diagonal[j]);
+    rejected += !accepted;
+  }
+  return rejected;
+}
+
+int64_t NAME(cholesky_factor)(int64_t p, REAL *h, const REAL *diagonal)
+{
+  int64_t rejected = 0;
+  for (int64_t j = 0; j < p; j += PANEL) {
+    const int64_t size = p - j < PANEL ? p - j : PANEL, rest = p - j - size;
+    REAL *block = h + j * p + j, *below = block + size * p;
+    rejected += NAME(factor_panel)(p, size, block, diagonal + j);
+    if (!rest) break;
+    BLAS(trsm)
+    (CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rest, (int)size, 1, block, (int)p, below,
+     (int)p);
+    NAME(update_rest)(p, rest, size, below);
+  }
+  return rejected;
+}
+
+void NAME(cholesky_solve)(int64_t p, const REAL *l, REAL *right)
+{
+  BLAS(trsv)(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
+  BLAS(trsv)(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
+}
+
+#undef REAL
+#undef NAME
+#undef BLAS
+#undef LEAST_PIVOT
+#undef LOST_PIVOT

@@ -1,0 +1,102 @@
+--- A model at a falling sequence of penalties: which ones, and the list of what was found.
+-- @module epact.optim.path
+
+local core = require "epact.core"
+local data = require "epact.data"
+local options = require "epact.options"
+
+local path = {}
+
+--- Options of a path, besides those of its solver.
+function path.known(solver)
+  local known = {
+    lambdas = { "count", 100 },     -- how many
+    ratio = { "positive" },         -- of the last to the first; default 1e-4 with rows >= columns, else 1e-2
+    path = { "table" },             -- or the penalties themselves, in any order
+  }
+  for name, rule in pairs(solver) do
+    if name ~= "lambda" and name ~= "lambda_ratio" then known[name] = rule end
+  end
+  return known
+end
+
+--- The penalties, falling.
+-- @tparam string where the function as the user calls it
+-- @tparam table o its options
+-- @tparam number largest the least penalty at which all coefficients are 0
+-- @tparam number rows
+-- @tparam number columns
+-- @treturn table a list of `{ penalty, place }`, the place in the order of the user
+function path.penalties(where, o, largest, rows, columns)
+  local list = {}
+  if o.path then
+    if #o.path == 0 then core.fail("%s: option 'path' is empty", where) end
+    for k, lambda in ipairs(o.path) do
+      list[k] = { options.argument(where, ("path[%d]"):format(k), "non_negative", lambda), k }
+    end
+    table.sort(list, function(a, b) return a[1] > b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+    return list
+  end
+  local ratio = o.ratio or (rows >= columns and 1e-4 or 1e-2)
+  if ratio > 1 then core.fail("%s: option 'ratio' must be at most 1, got %g", where, ratio) end
+  for k = 1, o.lambdas do
+    list[k] = { largest * ratio ^ (o.lambdas == 1 and 1 or (k - 1) / (o.lambdas - 1)), k }
+  end
+  return list
+end
+
+--- The coefficients that are not 0, as a data set of 1 x `columns`.
+-- @tparam cdata b `double *`
+-- @tparam number columns
+-- @tparam ?cdata scale what each is multiplied by
+-- @treturn epact_sparse
+function path.sparse(b, columns, scale)
+  local count = 0
+  for j = 0, columns - 1 do count = count + (b[j] ~= 0 and 1 or 0) end
+  local row, at = data.new("sparse", 1, columns, count), 0
+  for j = 0, columns - 1 do
+    if b[j] ~= 0 then row.index[at], row.value[at], at = j, scale and scale[j] * b[j] or b[j], at + 1 end
+  end
+  row.start[1] = count
+  return row
+end
+
+--- The same as a data set of columns x 1.
+function path.dense(row)
+  local all = data.new("dense", row.cols, 1)
+  for k = 0, row.count - 1 do all.value[row.index[k]] = row.value[k] end
+  return all
+end
+
+local methods = {}
+local class = { __index = methods }
+
+--- The coefficients of point `k` (from 1): an `epact_dense` of columns x 1.
+function methods:coefficients(k)
+  local point = self[k]
+  if not point then core.fail("path:coefficients: there are points 1 .. %d, got %s", #self, options.show(k)) end
+  return path.dense(point.coefficients)
+end
+
+function class:__tostring()
+  local lines = { ("epact.%s path <%d penalties, %d columns, lambda_max %g>"):format(self.model, #self, self.columns,
+    self.lambda_max), "  point      lambda  nonzeros     objective       gap  status" }
+  for k, point in ipairs(self) do
+    if #self <= 24 or k <= 8 or k > #self - 8 or k % math.ceil(#self / 10) == 0 then
+      lines[#lines + 1] = ("%7d %11.5g %9d %13.7g %9s  %s"):format(k, point.lambda, point.nonzeros, point.objective,
+        point.gap and ("%.1e"):format(point.gap) or "-", point.status)
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+--- A path from its points: each `lambda`, `nonzeros`, `objective`, `gap`, `status`, `coefficients` (`path.sparse`).
+-- @tparam table points a list, with `lambda_max`
+-- @tparam string model its name
+-- @tparam number columns
+function path.new(points, model, columns)
+  points.model, points.columns = model, columns
+  return setmetatable(points, class)
+end
+
+return path
