@@ -35,10 +35,10 @@ local columns = {}
 -- @tparam string where the function as the user calls it
 -- @tparam epact_sparse|epact_dense set its rows are the columns: `X:transpose()`
 -- @tparam ?table o `intercept` (columns are centred), `standardise` (they get population variance 1), `first` (0; of a
--- range of columns the first one's id, which errors name)
+-- range of columns the first one's id, which errors name), `moments` (mean and scale are wanted in any case)
 -- @treturn table `view` (`epact_columns`), `rows`, `columns`, `squared_norm` (of each as the model sees it; 0 of one
 -- that is constant where an intercept explains it), `mean` and `scale` (inverse standard deviations, 0 of a constant
--- column; both only where one of the two is asked for), `centred`, `standardised`
+-- column; both only where something asks for them), `centred`, `standardised`
 function columns.new(where, set, o)
   o = o or {}
   local count = set.rows
@@ -49,7 +49,7 @@ function columns.new(where, set, o)
     view = view, keep = set, rows = set.cols, columns = count, mean = linear.zeros(count), scale = linear.zeros(count),
     squared_norm = linear.zeros(count), centred = o.intercept or false, standardised = o.standardise or false,
   }, class)
-  if o.intercept or o.standardise then C.epact_columns_moments(view, self.mean, self.scale) end
+  if o.intercept or o.standardise or o.moments then C.epact_columns_moments(view, self.mean, self.scale) end
   if o.intercept then view.mean = self.mean end
   if o.standardise then view.inverse_scale = self.scale end
   C.epact_columns_squared_norm(view, self.squared_norm)

@@ -33,6 +33,25 @@ function checks.rows(where, name, X, columns)
   checks.finite(where, name, X)
 end
 
+--- A data set, sparse or dense, that is not empty. Its values are not looked at.
+function checks.matrix(where, X)
+  local kind = data.kind(X)
+  if kind ~= "sparse" and kind ~= "dense" then
+    core.fail("%s: X must be a sparse or dense data set, got %s", where, options.show(X))
+  end
+  if X.rows == 0 or X.cols == 0 then core.fail("%s: X has no rows or no columns: %s", where, tostring(X)) end
+end
+
+--- A dense data set of rows x 1, all finite.
+function checks.response(where, y, rows)
+  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= rows then
+    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, rows, tostring(y))
+  end
+  for i = 0, rows - 1 do
+    if y.value[i] - y.value[i] ~= 0 then core.fail("%s: y[%d] is %g", where, i, y.value[i]) end
+  end
+end
+
 --- A dense, finite data set of rows x columns (nil: any).
 function checks.targets(where, name, y, rows, columns)
   if data.kind(y) ~= "dense" or y.rows ~= rows or y.cols == 0 or (columns and y.cols ~= columns) then

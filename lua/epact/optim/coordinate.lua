@@ -18,6 +18,7 @@
 -- @module epact.optim.coordinate
 
 local ffi = require "ffi"
+local checks = require "epact.model.checks"
 local columns = require "epact.kernel.columns"
 local core = require "epact.core"
 local data = require "epact.data"
@@ -295,17 +296,6 @@ function methods:descend()
   self.phase_seconds = self.phase_seconds + core.C.epact_now() - begun
 end
 
-local function check_data(X, y)
-  local kind = data.kind(X)
-  if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("coordinate.fit: X must be a sparse or dense data set, got %s", options.show(X))
-  end
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("coordinate.fit: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
-  end
-  if X.rows == 0 or X.cols == 0 then core.fail("coordinate.fit: X has no rows or no columns: %s", tostring(X)) end
-end
-
 local function result_of(self, status)
   local coefficients = data.new("dense", self.columns, 1)
   for j = 0, self.columns - 1 do coefficients.value[j] = self.scale[j] * self.b[j] end
@@ -342,7 +332,8 @@ end
 function coordinate.fit(w, X, y, given)
   options.worker("coordinate.fit", w)
   local o = options.read("coordinate.fit", given, known)
-  check_data(X, y)
+  checks.matrix("coordinate.fit", X)
+  checks.response("coordinate.fit", y, X.rows)
   o.name = given and given.name or w:free_name("coordinate.fit", o.name)
   w:claim("coordinate.fit", o.name)
   o.every, o.max_updates = o.every or X.cols, o.max_updates or 10000 * X.cols

@@ -14,6 +14,7 @@
 -- penalty, where there is none, what the last Newton step promised).
 -- @module epact.optim.exact
 
+local checks = require "epact.model.checks"
 local core = require "epact.core"
 local data = require "epact.data"
 local design = require "epact.kernel.design"
@@ -49,17 +50,6 @@ local function read_loss(where, o)
     o.loss, o.width = o.loss.name, o.loss.width or o.width
   end
   options.argument(where, "option 'loss'", losses, o.loss)
-end
-
-local function check_data(where, X, y)
-  local kind = data.kind(X)
-  if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("%s: X must be a sparse or dense data set, got %s", where, options.show(X))
-  end
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, X.rows, tostring(y))
-  end
-  if X.rows == 0 or X.cols == 0 then core.fail("%s: X has no rows or no columns: %s", where, tostring(X)) end
 end
 
 --- The non-zeros of a dense data set, as a sparse one.
@@ -127,7 +117,8 @@ end
 -- @tparam epact_dense y
 -- @tparam table o `loss` (a name), `width`, `l1`, `l2`, `intercept`, `tolerance`, `seed`
 function exact.pose(where, X, y, o)
-  check_data(where, X, y)
+  checks.matrix(where, X)
+  checks.response(where, y, X.rows)
   local loss = design.loss(where, o.loss, o.width)
   local labels, one_class = design.labels(where, loss, y)
   if one_class and o.intercept and o.loss == "logistic" then

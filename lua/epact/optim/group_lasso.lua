@@ -19,8 +19,8 @@
 -- @usage
 -- local model = epact.optim.group_lasso.solve(X, y, { groups = { { 0, 1, 2 }, { 3, 4 } }, lambda_ratio = 0.1 })
 
+local checks = require "epact.model.checks"
 local core = require "epact.core"
-local data = require "epact.data"
 local groups = require "epact.optim.groups"
 local kernel = require "epact.kernel.group_lasso"
 local lasso_problem = require "epact.optim.lasso_problem"
@@ -45,22 +45,13 @@ local known = {
   max_iterations = { "count", 10000 },
 }
 
-local function check_response(where, X, y)
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, X.rows, tostring(y))
-  end
-  for i = 0, y.rows - 1 do
-    if y[i] - y[i] ~= 0 then core.fail("%s: y[%d] is %g", where, i, y[i]) end
-  end
-end
-
 local methods = {}
 local class = { __index = methods }
 
 local function begin(where, X, y, o)
   local began = core.C.epact_thread_cpu()
   local x = lasso_problem.columns(where, X, o)
-  check_response(where, X, y)
+  checks.response(where, y, X.rows)
   local set = kernel.new(where, x, y.value, groups.read(where, o.groups, o.weights, X.cols))
   local self = setmetatable({ where = where, set = set, o = o, y = y, began = began, n = X.rows, sweeps = 0 }, class)
   self.null = set:look(0, 0)

@@ -19,33 +19,25 @@
 local core = require "epact.core"
 local data = require "epact.data"
 local options = require "epact.options"
+local paths = require "epact.optim.path"
 local problem = require "epact.optim.lasso_problem"
 
 local lasso = { fit = require("epact.optim.lasso_fit").fit }
 
--- What both know.
-local function with_common(known)
-  known.l2 = { "non_negative", 0 }
-  known.intercept = { "boolean" }              -- default: true, or as in X where that is `lasso.columns`
-  known.standardise = { "boolean" }            -- columns get population variance 1; coefficients are on the old scale
-  known.non_negative = { "boolean", false }
-  known.tolerance = { "positive", 1e-6 }       -- of the gap, in units of the objective at b = 0
-  known.max_iterations = { "count", 200 }      -- passes over all columns, for each penalty
-  return known
-end
-
-local known_by_solve = with_common {
+local known = {
   lambda = { "non_negative" },                 -- l1; default lambda_ratio times the smallest l1 that makes all b_j 0
   lambda_ratio = { "non_negative", 0.1 },
+  l2 = { "non_negative", 0 },
+  intercept = { "boolean" },                   -- default: true, or as in X where that is `lasso.columns`
+  standardise = { "boolean" },                 -- columns get population variance 1; coefficients are on the old scale
+  non_negative = { "boolean", false },
+  tolerance = { "positive", 1e-6 },            -- of the gap, in units of the objective at b = 0
+  max_iterations = { "count", 200 },           -- passes over all columns, for each penalty
 }
 
-local known_by_path = with_common {
-  lambdas = { "count", 100 },
-  ratio = { "positive" },                      -- of the last penalty to the first
-  path = { "table" },                          -- the penalties themselves
-  l2_ratio = { "non_negative", 0 },            -- l2 is that many times l1, plus `l2`
-  explained = { "fraction", 1 },               -- stop when that share of y's variance is explained
-}
+local known_by_path = paths.known(known)
+known_by_path.l2_ratio = { "non_negative", 0 } -- l2 is that many times l1, plus `l2`
+known_by_path.explained = { "fraction", 1 }    -- stop when that share of y's variance is explained
 
 --- X by columns, for several calls of `solve` and `path`, which then need not make it anew.
 -- @tparam epact_sparse|epact_dense X rows x columns
@@ -101,7 +93,7 @@ end
 -- correlation with the residual is above `tolerance` times lambda_max), `status` ("CONVERGED"; "MAXITER"; "STALLED":
 -- rounding keeps it from going further), `nonzeros`, `explained` (share of y's variance), `iterations`, `seconds` (CPU)
 function lasso.solve(X, y, given)
-  local o = options.read("lasso.solve", given, known_by_solve)
+  local o = options.read("lasso.solve", given, known)
   local began = core.C.epact_thread_cpu()
   local fit = pose("lasso.solve", X, y, o)
   local status = fit:minimise(o.lambda or o.lambda_ratio * fit.lambda_max, o.l2)
@@ -110,61 +102,6 @@ function lasso.solve(X, y, given)
   fit:each(function(j, b) found.coefficients.value[j] = b end)
   found.seconds = core.C.epact_thread_cpu() - began
   return setmetatable(found, Solution)
-end
-
-local path_methods = {}
-local Path = { __index = path_methods }
-
---- The coefficients of point `k` of the path (from 1): epact_dense, columns x 1.
-function path_methods:coefficients(k)
-  local point = self[k]
-  if not point then core.fail("path:coefficients: there are points 1 .. %d, got %s", #self, options.show(k)) end
-  local sparse, dense = point.coefficients, data.new("dense", self.columns, 1)
-  for i = 0, sparse.count - 1 do dense.value[sparse.index[i]] = sparse.value[i] end
-  return dense
-end
-
-function Path:__tostring()
-  local lines = { ("epact.lasso path <%d penalties, %d columns, lambda_max %g>"):format(#self, self.columns,
-    self.lambda_max), "  point      lambda  nonzeros  explained       gap  status" }
-  for k, point in ipairs(self) do
-    local shown = #self <= 24 or k <= 8 or k > #self - 8 or k % math.ceil(#self / 10) == 0
-    if shown then
-      lines[#lines + 1] = ("%7d %11.5g %9d %10.4f %9s  %s"):format(k, point.lambda, point.nonzeros, point.explained,
-        point.gap and ("%.1e"):format(point.gap) or "-", point.status)
-    end
-  end
-  return table.concat(lines, "\n")
-end
-
--- The penalties, falling, each with its place in the result.
-local function read_penalties(o, fit)
-  local list = {}
-  if o.path then
-    if #o.path == 0 then core.fail "lasso.path: option 'path' is empty" end
-    for k, l1 in ipairs(o.path) do
-      list[k] = { options.argument("lasso.path", ("path[%d]"):format(k), "non_negative", l1), k }
-    end
-    table.sort(list, function(a, b) return a[1] > b[1] or (a[1] == b[1] and a[2] < b[2]) end)
-  else
-    local ratio = o.ratio or (fit.x.rows >= fit.x.columns and 1e-4 or 1e-2)
-    if ratio > 1 then core.fail("lasso.path: option 'ratio' must be at most 1, got %g", ratio) end
-    for k = 1, o.lambdas do
-      list[k] = { fit.lambda_max * ratio ^ (o.lambdas == 1 and 1 or (k - 1) / (o.lambdas - 1)), k }
-    end
-  end
-  return list
-end
-
--- Coefficients that are not 0, as a data set of one row.
-local function sparse_coefficients(fit)
-  local list = {}
-  fit:each(function(j, b) list[#list + 1] = { j, b } end)
-  table.sort(list, function(a, b) return a[1] < b[1] end)
-  local row = data.new("sparse", 1, fit.x.columns, #list)
-  for i, pair in ipairs(list) do row.index[i - 1], row.value[i - 1] = pair[1], pair[2] end
-  row.start[1] = #list
-  return row
 end
 
 --- Solves for a path of falling penalties, each from the solution of the one before.
@@ -182,7 +119,7 @@ function lasso.path(X, y, given)
   local o = options.read("lasso.path", given, known_by_path)
   local began = core.C.epact_thread_cpu()
   local fit = pose("lasso.path", X, y, o)
-  local penalties, found = read_penalties(o, fit), {}
+  local penalties, found = paths.penalties("lasso.path", o, fit.lambda_max, fit.x.rows, fit.x.columns), {}
   for k, penalty in ipairs(penalties) do
     local l1, following = penalty[1], penalties[k + 1]
     local ahead = following and 2 * following[1] - l1 or l1
@@ -191,14 +128,14 @@ function lasso.path(X, y, given)
     local status = fit:minimise(l1, o.l2 + o.l2_ratio * l1, looks_ahead and ahead or l1, fit.looked_ahead)
     fit.looked_ahead = looks_ahead
     local point = describe(fit, status)
-    point.coefficients = sparse_coefficients(fit)
+    point.coefficients = paths.row(fit.x.columns, function(visit) fit:each(visit) end)
     found[penalty[2]] = setmetatable(point, Solution)
     if point.explained >= o.explained then break end
   end
-  local path = { lambda_max = fit.lambda_max, columns = fit.x.columns, iterations = fit.iterations }
-  for k = 1, #penalties do path[#path + 1] = found[k] end
-  path.seconds = core.C.epact_thread_cpu() - began
-  return setmetatable(path, Path)
+  local points = { lambda_max = fit.lambda_max, iterations = fit.iterations }
+  for k = 1, #penalties do points[#points + 1] = found[k] end
+  points.seconds = core.C.epact_thread_cpu() - began
+  return paths.new(points, "lasso", fit.x.columns)
 end
 
 return lasso

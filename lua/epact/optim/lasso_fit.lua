@@ -16,6 +16,7 @@
 -- @module epact.optim.lasso_fit
 
 local ffi = require "ffi"
+local checks = require "epact.model.checks"
 local core = require "epact.core"
 local data = require "epact.data"
 local kernel = require "epact.kernel.lasso"
@@ -37,20 +38,6 @@ local known = {
   name = { "string", "lasso" },              -- of its tables; a second model of the same job needs another
   on_report = { "function" },                -- called by worker 0 with { sweeps, objective, gap, ... }
 }
-
-local function check_data(X, y)
-  local kind = data.kind(X)
-  if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("lasso.fit: X must be a sparse or dense data set, got %s", options.show(X))
-  end
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= X.rows then
-    core.fail("lasso.fit: y must be a dense data set of %d x 1, got %s", X.rows, tostring(y))
-  end
-  if X.rows == 0 or X.cols == 0 then core.fail("lasso.fit: X has no rows or no columns: %s", tostring(X)) end
-  for i = 0, y.rows - 1 do
-    if y[i] - y[i] ~= 0 then core.fail("lasso.fit: y[%d] is %g", i, y[i]) end
-  end
-end
 
 local COLUMN = 8 -- entries that cost as much as a column
 
@@ -212,7 +199,8 @@ end
 function lasso.fit(w, X, y, given)
   options.worker("lasso.fit", w)
   local o = options.read("lasso.fit", given, known)
-  check_data(X, y)
+  checks.matrix("lasso.fit", X)
+  checks.response("lasso.fit", y, X.rows)
   local fit = begin(w, X, y, o)
   local start = fit:look()
   fit.null, fit.lambda_max = start.objective, start.correlation

@@ -2,12 +2,11 @@
 -- @module epact.optim.lasso_problem
 
 local ffi = require "ffi"
+local checks = require "epact.model.checks"
 local core = require "epact.core"
 local columns = require "epact.kernel.columns"
-local data = require "epact.data"
 local kernel = require "epact.kernel.lasso_set"
 local linear = require "epact.kernel.linear"
-local options = require "epact.options"
 
 local problem = {}
 
@@ -126,14 +125,9 @@ end
 
 -- ||y||^2, around the mean where there is an intercept; y is checked.
 local function sum_of_squares(where, y, rows, intercept)
-  if data.kind(y) ~= "dense" or y.cols ~= 1 or y.rows ~= rows then
-    core.fail("%s: y must be a dense data set of %d x 1, got %s", where, rows, tostring(y))
-  end
+  checks.response(where, y, rows)
   local value, sum, sum2 = y.value, 0, 0
-  for i = 0, rows - 1 do
-    if value[i] - value[i] ~= 0 then core.fail("%s: y[%d] is %g", where, i, value[i]) end
-    sum = sum + value[i]
-  end
+  for i = 0, rows - 1 do sum = sum + value[i] end
   local mean = intercept and sum / rows or 0
   for i = 0, rows - 1 do sum2 = sum2 + (value[i] - mean) ^ 2 end
   if sum2 - sum2 ~= 0 then core.fail("%s: ||y||^2 is beyond double precision: scale y", where) end
@@ -153,12 +147,8 @@ end
 
 --- X by columns, centred and scaled: a view of a copy, for any number of problems.
 function problem.columns(where, X, o)
-  local kind = data.kind(X)
-  if kind ~= "sparse" and kind ~= "dense" then
-    core.fail("%s: X must be a sparse or dense data set, got %s", where, options.show(X))
-  end
-  if X.rows == 0 or X.cols == 0 then core.fail("%s: X has no rows or no columns: %s", where, tostring(X)) end
-  local x = columns.new(where, X:transpose(), o)
+  checks.matrix(where, X)
+  local x = columns.new(where, X:transpose(), { intercept = o.intercept, standardise = o.standardise, moments = true })
   check_norms(where, x)
   return x
 end

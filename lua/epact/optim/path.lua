@@ -46,19 +46,26 @@ function path.penalties(where, o, largest, rows, columns)
 end
 
 --- The coefficients that are not 0, as a data set of 1 x `columns`.
--- @tparam cdata b `double *`
 -- @tparam number columns
--- @tparam ?cdata scale what each is multiplied by
+-- @tparam function each calls what it is given with the column and the coefficient of each of them, in any order
 -- @treturn epact_sparse
-function path.sparse(b, columns, scale)
-  local count = 0
-  for j = 0, columns - 1 do count = count + (b[j] ~= 0 and 1 or 0) end
-  local row, at = data.new("sparse", 1, columns, count), 0
-  for j = 0, columns - 1 do
-    if b[j] ~= 0 then row.index[at], row.value[at], at = j, scale and scale[j] * b[j] or b[j], at + 1 end
-  end
-  row.start[1] = count
+function path.row(columns, each)
+  local list = {}
+  each(function(j, value) list[#list + 1] = { j, value } end)
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  local row = data.new("sparse", 1, columns, #list)
+  for i, pair in ipairs(list) do row.index[i - 1], row.value[i - 1] = pair[1], pair[2] end
+  row.start[1] = #list
   return row
+end
+
+--- The same from all coefficients, a `double *`, each multiplied by its scale where there is one.
+function path.sparse(b, columns, scale)
+  return path.row(columns, function(visit)
+    for j = 0, columns - 1 do
+      if b[j] ~= 0 then visit(j, scale and scale[j] * b[j] or b[j]) end
+    end
+  end)
 end
 
 --- The same as a data set of columns x 1.
@@ -79,18 +86,22 @@ function methods:coefficients(k)
 end
 
 function class:__tostring()
+  local explained = self[1] and self[1].explained
   local lines = { ("epact.%s path <%d penalties, %d columns, lambda_max %g>"):format(self.model, #self, self.columns,
-    self.lambda_max), "  point      lambda  nonzeros     objective       gap  status" }
+    self.lambda_max), ("  point      lambda  nonzeros     objective%s       gap  status"):format(
+    explained and "  explained" or "") }
   for k, point in ipairs(self) do
     if #self <= 24 or k <= 8 or k > #self - 8 or k % math.ceil(#self / 10) == 0 then
-      lines[#lines + 1] = ("%7d %11.5g %9d %13.7g %9s  %s"):format(k, point.lambda, point.nonzeros, point.objective,
-        point.gap and ("%.1e"):format(point.gap) or "-", point.status)
+      local share = explained and (" %10.4f"):format(point.explained) or ""
+      lines[#lines + 1] = ("%7d %11.5g %9d %13.7g%s %9s  %s"):format(k, point.lambda, point.nonzeros, point.objective,
+        share, point.gap and ("%.1e"):format(point.gap) or "-", point.status)
     end
   end
   return table.concat(lines, "\n")
 end
 
---- A path from its points: each `lambda`, `nonzeros`, `objective`, `gap`, `status`, `coefficients` (`path.sparse`).
+--- A path from its points: each `lambda`, `nonzeros`, `objective`, `gap`, `status`, `coefficients` (`path.row`), and
+-- maybe `explained` (share of y's variance).
 -- @tparam table points a list, with `lambda_max`
 -- @tparam string model its name
 -- @tparam number columns
