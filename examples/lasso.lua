@@ -1,4 +1,5 @@
--- The lasso and the elastic net by coordinate descent, the columns dealt to workers, through the parameter server.
+-- The lasso and the elastic net by coordinate descent, the columns dealt to workers, through the parameter server; or
+-- (--path) a whole path of penalties on one core.
 -- `luajit examples/lasso.lua --help` lists the options.
 
 local root = arg[0]:match "^(.*)/examples/[^/]*$" or (arg[0]:find "^examples/" and "." or "..")
@@ -24,6 +25,7 @@ local o = epact.command.read {
   { "seed", "integer", 1, "of the random numbers: coordinate descent needs none" },
   { "deterministic", "flag", false, "same bits for any placement of the workers (staleness 0)" },
   { "exact", "flag", false, "print coefficients with all digits" },
+  { "path", "flag", false, "a hundred penalties instead of one, on one core" },
   { "stats", "flag", false, "print what each table counted" },
 }
 
@@ -33,6 +35,13 @@ epact.command.main(function()
     X, y = epact.data.libsvm(o.data)
   else
     X, y, names = epact.data.csv(o.data, { label = o.label ~= "" and o.label or 0 })
+  end
+  if o.path then
+    local path = lasso.path(X, y, { l2 = o.l2, standardise = not o.raw, intercept = not o.no_intercept,
+      tolerance = o.tolerance })
+    print(path)
+    print(("%.3f s of CPU"):format(path.seconds))
+    return
   end
   if o.deterministic then o.staleness = 0 end
   print(("%d rows, %d columns; %d workers, staleness %s"):format(X.rows, X.cols, o.workers, tostring(o.staleness)))
