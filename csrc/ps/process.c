@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLICE_SECONDS 0.1 /* a wait looks up this often */
+#define SLICE_SECONDS 0.1   /* a wait looks up this often */
+#define WATCH_SECONDS 50e-6 /* before a wait sleeps */
 
 void epact_condition_init(pthread_cond_t *condition)
 {
@@ -193,9 +194,26 @@ static int fail_timeout(epact_process *process, int64_t need, const char *table)
                     process->slot_rank[slowest], applied + 1, need);
 }
 
+/* The clock that is waited for is often only microseconds away, and to be put to sleep and woken takes longer than that:
+ * where the workers have a core each, the minimum is watched for a while first. */
+static bool watch_minimum(const epact_process *process, int64_t need)
+{
+  if (!process->has_cores) return false;
+  const double end = epact_now() + WATCH_SECONDS;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (atomic_load(&process->minimum) >= need) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (epact_now() < end);
+  return false;
+}
+
 int epact_process_wait(epact_process *process, int64_t need, const char *table)
 {
-  if (atomic_load(&process->minimum) >= need) return EPACT_OK;
+  if (atomic_load(&process->minimum) >= need || watch_minimum(process, need)) return EPACT_OK;
   double end = epact_now() + process->timeout;
   int code = EPACT_OK;
   pthread_mutex_lock(&process->advance_lock);

@@ -52,6 +52,7 @@ typedef struct epact_shared_block {
 
 struct epact_process {
   int32_t rank, size, workers, first_slot;
+  bool has_cores;         /* one for each worker */
   int32_t servers;        /* shards are on ranks 0 .. servers - 1 */
   bool serves;            /* this one holds a shard */
   bool go_on, elastic;    /* without a process that is lost; processes may join */

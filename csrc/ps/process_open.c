@@ -181,6 +181,7 @@ epact_process *epact_process_open(const epact_process_options *options)
   process->joins = options->join != 0;
   process->active = options->workers;
   process->workers = options->workers;
+  process->has_cores = options->workers <= epact_cores();
   process->interrupted = options->interrupted;
   process->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
   process->deterministic = options->deterministic != 0;
