@@ -497,7 +497,8 @@ describe("a data set", function()
     local wrong = data.new("sparse", 1, 2, 1)
     wrong.start[1], wrong.index[0] = 1, 2
     assert.error_matches(function() wrong:column_entries() end, "entry 0 has column 2 of 2")
-    assert.equal(0, wrong:transpose().count)
+    assert.error_matches(function() wrong:transpose() end, "entry 0 has column 2 of 2")
+    assert.same({ 0, 1, 0 }, list(X:slice(1, 4):column_entries(nil, 3), 3))
   end)
 
   it("transposes twice to itself, at a size beyond one tile", function()

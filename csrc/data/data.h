@@ -88,10 +88,11 @@ EPACT_API int epact_corpus_new(int64_t documents, int64_t words, int64_t pairs, 
 EPACT_API int epact_ratings_new(int64_t users, int64_t items, int64_t count, epact_ratings **ratings);
 EPACT_API int epact_edges_new(int64_t vertices, int64_t count, int weighted, epact_edges **edges);
 
-/** How many entries each of the columns has, cols numbers. EPACT_E_MISUSE: an entry's column is not below cols. */
-EPACT_API int epact_sparse_column_entries(const epact_sparse *sparse, int64_t *entries);
+/** How many entries each of the columns has in the rows 0, step, 2 step, ...: cols numbers. EPACT_E_MISUSE: an entry's
+ * column is not below cols. */
+EPACT_API int epact_sparse_column_entries(const epact_sparse *sparse, int64_t step, int64_t *entries);
 /** The transpose of the columns first .. end - 1, by a counting sort: (end - first) x rows, columns increasing within
- * each row. So the compressed columns of a matrix are the compressed rows of its transpose. */
+ * each row; EPACT_E_MISUSE where an entry's column is not below cols. So the compressed columns of a matrix are the compressed rows of its transpose. */
 EPACT_API int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t end, epact_sparse **transpose);
 /** The transpose of the columns first .. end - 1: (end - first) x rows. */
 EPACT_API int epact_dense_transpose(const epact_dense *dense, int64_t first, int64_t end, epact_dense **transpose);

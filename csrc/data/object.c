@@ -191,42 +191,58 @@ static int check_columns(int64_t cols, int64_t first, int64_t end)
                     (long long)cols);
 }
 
-int epact_sparse_column_entries(const epact_sparse *sparse, int64_t *entries)
+static int check_entry(const epact_sparse *sparse, int64_t k)
 {
+  if (EPACT_LIKELY((int64_t)sparse->index[k] < sparse->cols)) return EPACT_OK;
+  return epact_fail(EPACT_E_MISUSE, "entry %lld has column %u of %lld", (long long)k, sparse->index[k],
+                    (long long)sparse->cols);
+}
+
+int epact_sparse_column_entries(const epact_sparse *sparse, int64_t step, int64_t *entries)
+{
+  if (step < 1) return epact_fail(EPACT_E_MISUSE, "step must be at least 1, got %lld", (long long)step);
   memset(entries, 0, (size_t)sparse->cols * sizeof *entries);
+  for (int64_t row = 0; row < sparse->rows; row += step)
+    for (int64_t k = sparse->start[row]; k < sparse->start[row + 1]; k++) {
+      const int code = check_entry(sparse, k);
+      if (code) return code;
+      entries[sparse->index[k]]++;
+    }
+  return EPACT_OK;
+}
+
+/* start[c + 1] becomes the entries of column first + c. */
+static int count_within(const epact_sparse *sparse, int64_t first, int64_t end, int64_t *start)
+{
+  const uint32_t from = (uint32_t)first, width = (uint32_t)(end - first);
   for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) {
-    const uint32_t column = sparse->index[k];
-    if (EPACT_UNLIKELY((int64_t)column >= sparse->cols))
-      return epact_fail(EPACT_E_MISUSE, "entry %lld has column %u of %lld", (long long)k, column,
-                        (long long)sparse->cols);
-    entries[column]++;
+    const uint32_t column = sparse->index[k] - from;
+    if (column < width) start[column + 1]++;
+    const int code = check_entry(sparse, k);
+    if (code) return code;
   }
   return EPACT_OK;
 }
 
-static int64_t entries_within(const epact_sparse *sparse, int64_t first, int64_t end)
-{
-  const uint32_t from = (uint32_t)first, width = (uint32_t)(end - first);
-  int64_t count = 0;
-  for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) count += sparse->index[k] - from < width;
-  return count;
-}
-
 int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t end, epact_sparse **transpose)
 {
-  epact_sparse *new;
+  epact_sparse *new = NULL;
   int code = check_size("rows to transpose", sparse->rows, MOST_IDS);
   if (!code) code = check_columns(sparse->cols, first, end);
-  if (!code) code = epact_sparse_new(end - first, sparse->rows, entries_within(sparse, first, end), &new);
   if (code) return code;
-  const uint32_t from = (uint32_t)first, width = (uint32_t)(end - first);
-  int64_t *start = new->start;
-  for (int64_t k = sparse->start[0]; k < sparse->start[sparse->rows]; k++) {
-    const uint32_t column = sparse->index[k] - from;
-    if (column < width) start[column + 1]++;
+  const int64_t columns = end - first;
+  int64_t *start = epact_calloc((size_t)columns + 1, sizeof *start);
+  if (!start) return EPACT_E_NOMEM;
+  code = count_within(sparse, first, end, start);
+  for (int64_t column = 0; column < columns; column++) start[column + 1] += start[column];
+  if (!code) code = epact_sparse_new(columns, sparse->rows, start[columns], &new);
+  if (code) {
+    free(start);
+    return code;
   }
-  for (int64_t column = 0; column < end - first; column++) start[column + 1] += start[column];
-  /* start[column] runs on to where the next column begins ... */
+  memcpy(new->start, start, ((size_t)columns + 1) * sizeof *start);
+  const uint32_t from = (uint32_t)first, width = (uint32_t)columns;
+  /* start[column] runs on to where the next column begins. */
   for (int64_t row = 0; row < sparse->rows; row++)
     for (int64_t k = sparse->start[row]; k < sparse->start[row + 1]; k++) {
       const uint32_t column = sparse->index[k] - from;
@@ -235,9 +251,7 @@ int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t en
       new->index[place] = (uint32_t)row;
       new->value[place] = sparse->value[k];
     }
-  /* ... and so stands one place too early. */
-  memmove(start + 1, start, (size_t)(end - first) * sizeof *start);
-  start[0] = 0;
+  free(start);
   *transpose = new;
   return EPACT_OK;
 }

@@ -122,11 +122,12 @@ end
 
 --- How many entries each column has: an `int64_t` array.
 -- @tparam[opt] string where how an error begins
-function sparse:column_entries(where)
+-- @tparam[opt=1] number step only every `step`-th row is looked at
+function sparse:column_entries(where, step)
   if closed(self) then core.fail "sparse:column_entries: this data set was closed" end
   local entries = core.own(C.epact_block_new(math.max(1, self.cols) * 8), nil, "sparse:column_entries")
   entries = ffi.gc(ffi.cast("int64_t *", ffi.gc(entries, nil)), C.epact_release)
-  core.check(C.epact_sparse_column_entries(self, entries), where or "sparse:column_entries")
+  core.check(C.epact_sparse_column_entries(self, step or 1, entries), where or "sparse:column_entries")
   return entries
 end
 

@@ -39,18 +39,21 @@ local known = {
   on_report = { "function" },                -- called by worker 0 with { sweeps, objective, gap, ... }
 }
 
-local COLUMN = 8 -- entries that cost as much as a column
+local COLUMN = 8     -- entries that cost as much as a column
+local SAMPLE = 500000 -- entries by which the columns are dealt
 
 -- The columns [first, last) of worker `id`: about as much work as the others'.
 local function deal_columns(X, id, workers)
   if data.kind(X) == "dense" then
     return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers)
   end
-  local entries, work = X:column_entries "lasso.fit: X", X.count + COLUMN * X.cols
+  local step = math.max(1, math.floor(X.count / SAMPLE)) -- of much data a sample says enough
+  local entries, work = X:column_entries("lasso.fit: X", step), COLUMN * X.cols
+  for j = 0, X.cols - 1 do work = work + step * tonumber(entries[j]) end
   local first, column, before = nil, 0, 0
   for part = id, id + 1 do
     while column < X.cols and (before < work * part / workers or part == workers) do
-      before, column = before + tonumber(entries[column]) + COLUMN, column + 1
+      before, column = before + step * tonumber(entries[column]) + COLUMN, column + 1
     end
     first = first or column
   end
