@@ -372,3 +372,43 @@ describe("the group lasso refuses", function()
       "unknown option 'lambda'")
   end)
 end)
+
+describe("group_lasso on hard data", function()
+  it("centres responses and columns that are far from 0", function()
+    local X, y = correlated(60, 12, 0.3, 8)
+    local plain = group_lasso.solve(X, y, { groups = neighbours(12, 3), lambda = 5, tolerance = 1e-9 })
+    for _, far in ipairs { { 0, 1e6 }, { 1e5, 0 }, { 1e5, 1e5 } } do
+      local moved, response = data.new("dense", 60, 12), data.new("dense", 60, 1)
+      for k = 0, 60 * 12 - 1 do moved.value[k] = X.value[k] + far[1] end
+      for i = 0, 59 do response.value[i] = y.value[i] + far[2] end
+      local model = group_lasso.solve(moved, response, { groups = neighbours(12, 3), lambda = 5 })
+      assert.equal("CONVERGED", model.status)
+      assert.near(plain.objective, model.objective, 1e-4)
+      assert.is_true(model.gap > 0 or model.objective <= plain.objective + 1e-4)
+      for j = 0, 11 do assert.near(plain.coefficients[j], model.coefficients[j], 1e-3) end
+    end
+  end)
+
+  it("goes no further than the rank of a group, however small the penalty", function()
+    local X, y = correlated(20, 50, 0, 3)
+    for k = 0, 20 * 50 - 1 do X.value[k] = X.value[k] + 1000 end
+    local lists = neighbours(50, 40)
+    for _, ratio in ipairs { 0, 1e-10, 1e-6 } do
+      local model = group_lasso.solve(X, y, { groups = lists, lambda_ratio = ratio })
+      assert.equal("CONVERGED", model.status)
+      assert.is_true(model.objective < 1)
+    end
+  end)
+
+  it("says a gap that is a bound with weights and l2", function()
+    local X, y = correlated(50, 12, 0.5, 6)
+    local o = { groups = neighbours(12, 3), weights = { 0.2, 3, 1, 0.5 }, lambda_ratio = 0.2, l2 = 2,
+      tolerance = 1e-12 }
+    local best = group_lasso.solve(X, y, o).objective
+    for _, tolerance in ipairs { 0.5, 0.1, 1e-2, 1e-3 } do
+      o.tolerance = tolerance
+      local model = group_lasso.solve(X, y, o)
+      assert.is_true(model.objective - model.gap <= best + 1e-9)
+    end
+  end)
+end)

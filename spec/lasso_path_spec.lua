@@ -1,6 +1,7 @@
 --- The lasso on one core, one penalty or a path: glmnet's answers, hand answers, optimality, bad input.
 local data = require "epact.data"
 local epact = require "epact"
+local exact_solver = require "epact.optim.exact"
 local fixtures = require "support.lasso"
 local lasso = require "epact.optim.lasso"
 
@@ -344,6 +345,69 @@ describe("lasso.path", function()
       assert.near(9.0268, b[0], 1e-6)
       assert.near(1.0268, b[1], 1e-6)
       assert.near(-0.024, b[2], 1e-6)
+    end
+  end)
+
+  it("converges where columns hardly differ, from nothing and from the penalty before", function()
+    local rng = epact.rng(3)
+    local function rows_of(n, p, column)
+      local rows, y = {}, {}
+      for i = 1, n do
+        local row, sum, common = {}, 0.5 * rng:normal(), rng:normal()
+        for j = 1, p do
+          row[j] = column(common, rng:normal())
+          if j <= 4 then sum = sum + row[j] * (j % 2 * 2 - 1) end
+        end
+        rows[i], y[i] = row, sum
+      end
+      return matrix(rows, p, "dense"), vector(y)
+    end
+    local problems = {
+      { 100, 5, function(common, own) return 100 + common + 0.05 * own end, false },
+      { 80, 150, function(_, own) return 30 + own end, false },
+      { 100, 120, function(common, own) return 0.999 * common + 0.045 * own end, true },
+      { 200, 20, function(common, own) return 0.9999 * common + 0.014 * own end, true },
+    }
+    for _, problem in ipairs(problems) do
+      local X, y = rows_of(problem[1], problem[2], problem[3])
+      local o = { intercept = problem[4], standardise = problem[4] }
+      for _, ratio in ipairs { 0.1, 0.01, 0.001, 1e-4 } do
+        o.lambda_ratio = ratio
+        local model = lasso.solve(X, y, o)
+        assert.equal("CONVERGED", model.status)
+        if not problem[4] then
+          local reference = exact_solver.solve(X, y, { loss = "squared", l1 = model.lambda, method = "newton",
+            tolerance = 1e-9 })
+          assert.near(reference.objective, model.objective, 2e-6 * 0.5 * model.lambda_max + 1e-5 * reference.objective)
+        end
+      end
+      o.lambda_ratio, o.lambdas, o.ratio = nil, 30, 1e-4
+      for _, point in ipairs(lasso.path(X, y, o)) do assert.equal("CONVERGED", point.status) end
+    end
+  end)
+
+  it("solves least squares with coefficients that are not negative", function()
+    local rows, y = normal_rows(60, 8, 0.6, 4)
+    for _, kind in ipairs { "sparse", "dense" } do
+      local model = lasso.solve(matrix(rows, 8, kind), y, { lambda = 0, non_negative = true, intercept = false,
+        standardise = false, tolerance = 1e-12 })
+      local r, positive = {}, 0
+      for i = 1, 60 do
+        r[i] = y[i - 1]
+        for j = 1, 8 do r[i] = r[i] - rows[i][j] * model.coefficients[j - 1] end
+      end
+      for j = 1, 8 do
+        local gradient = 0
+        for i = 1, 60 do gradient = gradient + rows[i][j] * r[i] end
+        if model.coefficients[j - 1] > 0 then
+          positive = positive + 1
+          assert.near(0, gradient, 1e-6)
+        else
+          assert.equal(0, model.coefficients[j - 1])
+          assert.is_true(gradient <= 1e-6)
+        end
+      end
+      assert.is_true(positive >= 1 and positive < 8)
     end
   end)
 

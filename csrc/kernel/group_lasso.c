@@ -124,7 +124,8 @@ static void step_exactly(epact_group_lasso *state, int64_t g, double due, double
   const group_spectrum *spectrum = &state->spectrum[g];
   group_spectrum_turn(spectrum, size, state->pull, state->z);
   group_spectrum_turn(spectrum, size, state->old, state->beta);
-  for (int64_t k = 0; k < size; k++) state->z[k] += spectrum->value[k] * state->beta[k];
+  for (int64_t k = 0; k < size; k++)
+    state->z[k] = spectrum->value[k] > 0 ? state->z[k] + spectrum->value[k] * state->beta[k] : 0;
   shrink(size, state->z, spectrum->value, l2, due, state->pull);
   group_spectrum_turn_back(spectrum, size, state->pull, state->beta);
 }

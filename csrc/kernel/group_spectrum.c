@@ -93,7 +93,9 @@ static int fill_exact(group_spectrum *spectrum, const epact_columns *x, int64_t 
     for (int64_t m = 0; m <= k; m++) h[k * size + m] = h[m * size + k] = correlation_of(x, member[m], image, sum);
   }
   diagonalise(size, h, value + size);
-  for (int64_t k = 0; k < size; k++) value[k] = h[k * size + k] > 0 ? h[k * size + k] : 0;
+  double largest = 0;
+  for (int64_t k = 0; k < size; k++) largest = h[k * size + k] > largest ? h[k * size + k] : largest;
+  for (int64_t k = 0; k < size; k++) value[k] = h[k * size + k] > 1e-11 * largest ? h[k * size + k] : 0;
   free(h);
   spectrum->value = value;
   spectrum->bound = 1;

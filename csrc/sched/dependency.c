@@ -55,7 +55,7 @@ static void destroy(void *object)
   free(d->put_off.id);
   free(d->flight.id);
   free(d->slot);
-  free(d->unit.column);
+  unit_free(&d->unit);
   free(d->head);
   free(d->entry);
   free(d->touched);
@@ -70,9 +70,11 @@ int epact_dependency_new(const epact_columns *x, const double *squared_norm, dou
   if (!d) return EPACT_E_NOMEM;
   d->rho = rho;
   d->of = (correlation){ .x = *x, .squared_norm = squared_norm, .normalise = normalise };
-  unit_init(&d->unit, &d->of);
+  int code = unit_init(&d->unit, &d->of, (size_t)cache_bytes);
   if (x->start) d->head = epact_calloc((size_t)x->rows, sizeof *d->head);
-  if ((x->start && !d->head) || pairs_init(&d->of.pairs, (size_t)cache_bytes)) {
+  if (!code && x->start && !d->head) code = EPACT_E_NOMEM;
+  if (!code) code = pairs_init(&d->of.pairs, d->unit.stride ? 0 : (size_t)cache_bytes);
+  if (code) {
     epact_release(d);
     return EPACT_E_NOMEM;
   }

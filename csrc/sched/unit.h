@@ -14,11 +14,16 @@ enum { UNIT_ROWS = 4096 }; /* of longer columns products are remembered instead 
 typedef struct {
   int64_t stride; /* floats of a column; 0: x is not made for it */
   float *column;
-  size_t room; /* columns */
+  size_t room;     /* columns */
+  float *kept;     /* those used last, one at each place: column j at j mod places */
+  uint32_t *owner; /* which, + 1 */
+  int64_t places;
 } unit_columns;
 
-/* Whether columns of this correlation are worth it; then columns take 4 bytes for a row. */
-void unit_init(unit_columns *unit, const correlation *of);
+/* Whether columns of this correlation are worth it: then a column takes 4 bytes for a row, and `bytes` are spent on those
+ * that are kept. EPACT_E_NOMEM. */
+int unit_init(unit_columns *unit, const correlation *of, size_t bytes);
+void unit_free(unit_columns *unit);
 int unit_reserve(unit_columns *unit, size_t count);
 /* Makes column `at` from one of x. */
 void unit_set(unit_columns *unit, int64_t at, const correlated *from);

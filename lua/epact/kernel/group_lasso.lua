@@ -48,7 +48,14 @@ function methods:choose(list, count, level, most, target)
 end
 
 --- The residual from the coefficients: what rounding has added is gone.
-function methods:refresh() C.epact_group_lasso_residual(self.kernel, self.y, self.b, self.residual) end
+function methods:refresh()
+  C.epact_group_lasso_residual(self.kernel, self.y, self.b, self.residual)
+  if not self.x.centred then return end
+  local n, sum = self.x.rows, 0
+  for i = 0, n - 1 do sum = sum + self.residual[i] end
+  self.shift = sum / n
+  for i = 0, n - 1 do self.residual[i] = self.residual[i] - self.shift end
+end
 
 function class:__tostring()
   return ("epact.group_lasso kernel <%d groups, %s>"):format(tonumber(self.groups.groups), tostring(self.x))
@@ -71,7 +78,14 @@ function group_lasso.new(where, x, y, groups)
     start[g + 1] = at
   end
   local native = ffi.new("epact_column_groups", groups.count, start, member, groups.weight)
-  local self = setmetatable({
+  local origin = 0
+  if x.centred then
+    local centred = linear.zeros(x.rows)
+    for i = 0, x.rows - 1 do origin = origin + y[i] / x.rows end
+    for i = 0, x.rows - 1 do centred[i] = y[i] - origin end
+    y = centred
+  end
+  local self = setmetatable({ shift = 0, origin = origin,
     where = where, x = x, y = y, groups = native, keep = { start, member, groups }, b = linear.zeros(x.columns),
     residual = linear.zeros(x.rows), correlation = linear.zeros(groups.count), count = 0,
     active = linear.zeros(groups.count, "uint32_t"), candidates = linear.zeros(groups.count, "uint32_t"),

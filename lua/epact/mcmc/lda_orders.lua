@@ -112,11 +112,14 @@ function by_words:visit(_, _, sweep)
   if sweep < 0 then self.sampler:start_block(block) else self.sampler:sweep_block(block, sweep) end
 end
 
+-- More would only fit the round's block to totals that grow stale.
+local most_passes = 4
+
 -- Tokens between two looks at the clock of the slowest: some 100 microseconds.
 local glance = 1000
 
---- More passes over the round's block, until every worker has made one over its own. A pass has random numbers of its
--- own: those of sweeps that there will never be.
+--- More passes over the round's block, at most four, until every worker has made one over its own. A pass has random
+-- numbers of its own: those of sweeps that there will never be.
 function by_words:linger(sweep)
   local fit, sampler = self.fit, self.sampler
   local w, documents = fit.w, sampler.documents
@@ -124,7 +127,7 @@ function by_words:linger(sweep)
   local block, from, pass = self.order:block(w.id), 0, 1
   local step = math.ceil(documents * glance * self.order.blocks / math.max(glance, sampler:tokens()))
   w:clock()
-  while documents > 0 and (w:slowest() or math.huge) < w:now() and not w:stopped() do
+  while documents > 0 and pass <= most_passes and (w:slowest() or math.huge) < w:now() and not w:stopped() do
     local last = math.min(documents, from + step)
     sampler:sweep_block(block, sweep + pass * fit.o.sweeps, from, last)
     self.passes, from = self.passes + (last - from) / documents, last

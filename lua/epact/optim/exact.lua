@@ -19,6 +19,7 @@ local core = require "epact.core"
 local data = require "epact.data"
 local design = require "epact.kernel.design"
 local linear = require "epact.kernel.linear"
+local newton = require "epact.kernel.newton"
 local loss_objects = require "epact.optim.loss"
 local options = require "epact.options"
 
@@ -127,13 +128,20 @@ function exact.pose(where, X, y, o)
   local x = design.new(where, X, o.intercept)
   local at_zero = core.C.epact_loss_sum(loss, X.rows, linear.zeros(X.rows), labels)
   if at_zero == math.huge then core.fail("%s: the loss at w = 0 is beyond double precision: scale y", where) end
+  local at_best = at_zero
+  if o.intercept and o.loss ~= "hinge" and not one_class then
+    local t, u, d = linear.zeros(X.rows), linear.zeros(X.rows), linear.zeros(X.rows)
+    at_best = newton.centre(loss, X.rows, t, labels, u, d)
+  end
   local problem = {
     design = x, y = labels, response = y, loss = loss,
     n = X.rows, columns = X.cols, size = x.size, l1 = o.l1, l2 = o.l2,
     tolerance = o.tolerance, seed = o.seed, kinked = o.loss == "hinge", objective_at_zero = at_zero,
     one_class = one_class and o.intercept,
   }
-  function problem.enough(gap, objective) return gap <= o.tolerance * objective + 1e-14 * at_zero end
+  -- what rounding leaves, of a loss that is 0 where the response is the intercept, too
+  problem.rounding = 1e-14 * at_best + 1e-20 * at_zero
+  function problem.enough(gap, objective) return gap <= o.tolerance * objective + problem.rounding end
   function problem.diverges(u)
     if o.loss ~= "logistic" or problem.l1 > 0 or o.l2 > 0 then return end
     for i = 0, X.rows - 1 do

@@ -24,7 +24,7 @@ function exact_lasso.prepare(p)
   local fit = lasso_problem.new("exact.solve", x, p.response, {
     tolerance = p.tolerance, relative_to_objective = true, max_iterations = p.max_iterations,
   })
-  fit.rounding = 1e-14 * p.objective_at_zero
+  fit.rounding = p.rounding
   return setmetatable({ problem = p, fit = fit }, class)
 end
 

@@ -100,7 +100,7 @@ function methods:point(lambda, objective, gap)
   local row = paths.sparse(set.b, set.x.columns, set.x.standardised and set.x.scale or nil)
   return {
     lambda = lambda, objective = objective, gap = (lambda > 0 or o.l2 > 0) and gap or nil,
-    intercept = o.intercept and sum / self.n or 0, coefficients = row, nonzeros = row.count,
+    intercept = o.intercept and sum / self.n + set.shift + set.origin or 0, coefficients = row, nonzeros = row.count,
     groups = set:choose(nil, 0, math.huge, 1, set.active),
   }
 end

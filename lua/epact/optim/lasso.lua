@@ -111,8 +111,9 @@ end
 -- @tparam epact_dense y rows x 1
 -- @tparam ?table given `lambdas` (100 penalties from lambda_max, log-spaced), `ratio` (of the last to the first: 1e-4
 -- when rows >= columns, else 1e-2), or `path` (a list of penalties in any order), `l2` (0), `l2_ratio` (0: l2 has that
--- many times l1 added), `explained` (1: stops at the first penalty that explains that share of y's variance),
--- `intercept`, `standardise`, `non_negative`, `tolerance`, `max_iterations` as `solve`
+-- many times l1 added), `explained` (1: stops at the first penalty that explains that share of y's variance; the
+-- list has those that were solved, in the order of `path`), `intercept`, `standardise`, `non_negative`, `tolerance`,
+-- `max_iterations` as `solve`
 -- @treturn table a list, in the order of `path`, of what `solve` returns, with `coefficients` an epact_sparse of 1 x
 -- columns; and `lambda_max`, `columns`, `iterations`, `seconds` (CPU), and the method `coefficients(k)`, an epact_dense
 function lasso.path(X, y, given)
@@ -130,7 +131,7 @@ function lasso.path(X, y, given)
     local point = describe(fit, status)
     point.coefficients = paths.row(fit.x.columns, function(visit) fit:each(visit) end)
     found[penalty[2]] = setmetatable(point, Solution)
-    if point.explained >= o.explained then break end
+    if o.explained < 1 and point.explained >= o.explained then break end
   end
   local points = { lambda_max = fit.lambda_max, iterations = fit.iterations }
   for k = 1, #penalties do points[#points + 1] = found[k] end

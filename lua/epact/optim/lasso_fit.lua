@@ -73,9 +73,12 @@ local class = { __index = methods }
 local function begin(w, X, y, o)
   local first, last = deal_columns(X, w.id, w.workers)
   local n, columns = X.rows, X:transpose(first, last)
+  local origin, response = o.intercept and mean(n, y.value) or 0, linear.zeros(n)
+  for i = 0, n - 1 do response[i] = y.value[i] - origin end
   w:claim("lasso.fit", o.name)
   local self = setmetatable({
-    w = w, n = n, cols = X.cols, y = y, o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
+    w = w, n = n, cols = X.cols, y = response, origin = origin,
+    o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
     share = kernel.share { columns = columns, first = first, intercept = o.intercept, standardise = o.standardise },
     residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
     certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
@@ -83,7 +86,7 @@ local function begin(w, X, y, o)
     -- what rounding leaves of a constant y's ||y - mean(y)||^2 is no reason to go on
     rounding = 1e-28 * linear.dot(n, y.value, y.value),
   }, class)
-  if w.id == 0 then self.residual:inc_row(0, y.value) end
+  if w.id == 0 then self.residual:inc_row(0, response) end
   return self
 end
 
@@ -94,7 +97,7 @@ function methods:look()
   local w, share = self.w, self.share
   w:barrier()
   self.exact = self.residual:get(0)
-  local whole, row = share:certify(self.y.value, self.exact, self.l1, self.o.l2), self.looks * w.workers
+  local whole, row = share:certify(self.y, self.exact, self.l1, self.o.l2), self.looks * w.workers
   self.certificates:inc_row(row + w.id, { whole.largest_correlation, whole.excess2, whole.norm1, whole.norm2,
     share:nonzeros() })
   w:barrier()
@@ -226,7 +229,7 @@ function lasso.fit(w, X, y, given)
   end
 
   return {
-    coefficients = fit:gather(), intercept = o.intercept and mean(fit.n, fit.exact) or 0, lambda = fit.l1,
+    coefficients = fit:gather(), intercept = o.intercept and fit.origin + mean(fit.n, fit.exact) or 0, lambda = fit.l1,
     lambda_max = fit.lambda_max, objective = fit.now.objective, gap = fit:penalised() and fit.now.gap or nil,
     status = fit:converged() and "CONVERGED" or "MAXITER", nonzeros = fit.now.nonzeros, sweeps = fit.clocks,
     history = fit.history,

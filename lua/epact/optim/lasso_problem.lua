@@ -77,7 +77,9 @@ function methods:descend(enough, warm)
   if warm then set:newton() end -- the signs of the last penalty are a good guess
   for _ = 1, MOST_STEPS do
     if set:sweep(set:patience(), enough).violation <= enough then return end
-    if set:newton().fall == 0 then return end
+    local step
+    repeat step = set:newton() until step.crossed == 0 or step.fall == 0
+    if step.fall == 0 then return end
   end
 end
 
@@ -88,7 +90,7 @@ end
 -- @tparam ?boolean warm whether the last problem's solution is near, and a pass with this threshold was its last
 -- @treturn string status
 function methods:minimise(l1, l2, threshold, warm)
-  local set, passes, idle, best = self.set, 0, 0, math.huge
+  local set, passes, idle, best, lowest = self.set, 0, 0, math.huge, math.huge
   self.l1, self.l2 = l1, l2
   set:penalise(l1, l2)
   if not warm then self.left = false end
@@ -107,8 +109,8 @@ function methods:minimise(l1, l2, threshold, warm)
     self:look(threshold)
     passes, warm = passes + 1, false
     self.iterations = self.iterations + 1
-    idle = (taken > 0 or self.violation < 0.9 * best) and 0 or idle + 1
-    best = math.min(best, self.violation)
+    idle = (taken > 0 or self.violation < 0.9 * best or self.objective < lowest * (1 - 1e-9)) and 0 or idle + 1
+    best, lowest = math.min(best, self.violation), math.min(lowest, self.objective)
     if idle == PATIENCE and not self:enough() then return "STALLED" end
   end
   return "CONVERGED"
