@@ -276,6 +276,23 @@ describe("an elastic job", function()
     end)
   end
 
+  it("is joined by some that come at once, each at an address of its own", function()
+    children.with(function(list)
+      local text, joined, expected = grow(1, 0), {}, {}
+      local ranks = start_all(list, text, 2)
+      for rank = 0, 1 do began(ranks[rank], list) end
+      for i = 1, 3 do joined[i] = join(list, text) end
+      for _, child in ipairs(joined) do assert.is_true(began(child, list) > 0) end
+      name_the_end()
+      finish(list)
+      for q = 0, 4 do expected[q + 1] = q .. ":whole" end
+      for _, child in ipairs(list) do
+        assert.equal(0, child.code, child.errors)
+        assert.matches("rows " .. table.concat(expected, " ") .. "\n", child.output, 1, true)
+      end
+    end)
+  end)
+
   it("is left by one that has joined, and by one that is killed; their whole clocks stay", function()
     children.with(function(list)
       local stay = grow(1, 1, 0, false)

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -244,7 +245,11 @@ int epact_root_find(epact_net *net, const char *root, const char *address, doubl
   memset(&from, 0, sizeof from);
   if (!split_endpoint(root, &p)) {
     snprintf(net->endpoint[0], EPACT_ENDPOINT_BYTES, "%s", root);
-    if (snprintf(own, EPACT_ENDPOINT_BYTES, "%s.%d", root, net->rank) < EPACT_ENDPOINT_BYTES) return EPACT_OK;
+    /* A process that joins has no rank yet; another one that joins must not take its path away. */
+    const int length =
+        net->joins ? snprintf(own, EPACT_ENDPOINT_BYTES, "%s.%08" PRIx32, root, (uint32_t)net->number[net->rank])
+                   : snprintf(own, EPACT_ENDPOINT_BYTES, "%s.%d", root, net->rank);
+    if (length < EPACT_ENDPOINT_BYTES) return EPACT_OK;
     return epact_fail(EPACT_E_MISUSE, "the root address is too long: %s", root);
   }
   int code = resolve(net, p.host, end, &found);
