@@ -1,4 +1,5 @@
 --- Coordinate descent for the lasso: known answers, certificates, and the answers of glmnet and scikit-learn.
+local fixtures = require "support.lasso"
 local ffi = require "ffi"
 local core = require "epact.core"
 local C = core.C
@@ -106,20 +107,6 @@ local function read_data(name)
   return rows, vector(y)
 end
 
-local function read_answers(name)
-  local cases = {}
-  for line in io.lines(directory .. name) do
-    local data, l1, l2, intercept, standardize, b0, rest = line:match "^(%S+%.%a+) (%S+) (%S+) (%d) (%d) (%S+)(.*)$"
-    if data then
-      local case = { data = data, l1 = tonumber(l1), l2 = tonumber(l2), intercept = intercept == "1",
-        standardize = standardize == "1", b0 = tonumber(b0), b = {}, name = line:match "^%S+ %S+ %S+ %d %d" }
-      for j, value in rest:gmatch "(%d+):(%S+)" do case.b[tonumber(j)] = tonumber(value) end
-      cases[#cases + 1] = case
-    end
-  end
-  return cases
-end
-
 --- Largest difference of fitted coefficients, relative to the largest coefficient.
 local function difference(case, fit, p)
   local largest, worst = 1e-300, 0
@@ -218,13 +205,13 @@ describe("lasso kernel", function()
   for _, library in ipairs { "glmnet", "sklearn" } do
     it("agrees with " .. library, function()
       local data, seen = {}, 0
-      for _, case in ipairs(read_answers(library .. ".txt")) do
-        if not data[case.data] then
-          local rows, y = read_data(case.data)
-          data[case.data] = { x = columns_of(rows, case.data:match "svm$" ~= nil), y = y }
+      for _, case in ipairs(fixtures.answers(library .. ".txt")) do
+        if not data[case.set] then
+          local rows, y = read_data(case.set)
+          data[case.set] = { x = columns_of(rows, case.set:match "svm$" ~= nil), y = y }
         end
-        local d = data[case.data]
-        local fit = solve(prepare(d.x, case.intercept, case.standardize), d.y, case.l1, case.l2, 1e-13)
+        local d = data[case.set]
+        local fit = solve(prepare(d.x, case.intercept, case.standardise), d.y, case.l1, case.l2, 1e-13)
         local b, b0 = difference(case, fit, d.x.p)
         assert(b < 1e-6 and b0 < 1e-6, ("%s: coefficients %.1e, intercept %.1e, gap %.1e"):format(case.name, b, b0,
           fit.gap))

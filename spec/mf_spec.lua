@@ -104,8 +104,8 @@ describe("matrix factorisation", function()
       -- Where all ratings share rows, the steps of two threads without a lock overwrite each other's.
       local workers = order == "hogwild" and 1 or 2
       local model = train(ratings, { workers = workers }, { order = order, factors = 4, lambda = 0.25,
-        bias_step = 1e-30,
-        step = 0.1, decay = 0.99, epochs = 500, clocks = 2, blocks = order == "rotation" and 4 or nil })
+        bias_step = 1e-30, step = 0.1, decay = 0.99, epochs = 500, clocks = 2,
+        blocks = order == "rotation" and 4 or nil })
       local best = entry(0, 0, { 6, 2, 0 })
       assert.near(1, best, 1e-12)
       for u = 0, 7 do

@@ -2,8 +2,8 @@
  *
  * Kept together are variables with |x_j'x_k| / (|x_j| |x_k|) < rho, against each other and against all that is in
  * flight: given out and not yet landed. Correlations are computed when they are asked for. Short sparse columns are
- * summed along the rows that the batch touches; where a dense or a long column takes part, sizes of pairs are kept in
- * bounded memory. */
+ * summed along the rows that the batch touches; dense ones of a few thousand rows are kept in single precision, of
+ * others, and of long ones, the sizes of pairs: in bounded memory. */
 #ifndef EPACT_SCHED_DEPENDENCY_H
 #define EPACT_SCHED_DEPENDENCY_H
 

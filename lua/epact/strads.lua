@@ -266,9 +266,10 @@ local strads = {}
 --   nothing, when what the workers learn from each other is in tables of their own
 -- - `pull(vars, sum, phase)`: `sum` is a double array, good until the function returns (of zeros where nobody returned
 --   anything). It returns the changes, a list with one for each variable, or nothing
--- - `batch` (64): the most variables of a phase, which costs 8 bytes x `width` of each worker for each, whether it has
---   them or not; `width` (1); `depth` (0): phases in flight beyond the one that is
---   pushed; `name` ("strads"): of its table
+-- - `batch` (64): the most variables of a phase, for each of which a row of the table has 8 x `width` bytes of each
+--   worker; `width` (1); `depth` (0): phases in flight beyond the one that is pushed; `name` ("strads"): of its table
+--
+-- `epact.strads(w, given)` makes one and runs it; there `phases` says for how many.
 -- @treturn epact.strads with `pulled` (phases), `updates` (variables, counted each time they are scheduled), `run`,
 -- `in_flight`. An empty list of variables is a phase that waits for those in flight
 function strads.new(w, given)

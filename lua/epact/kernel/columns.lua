@@ -18,12 +18,6 @@ end
 --- The inner product of columns `j` and `k`, centred and scaled.
 function methods:product(j, k) return C.epact_columns_product(self.view, j, k) end
 
---- Puts the coefficients `b` of the centred and scaled columns on the scale of the stored ones, in place.
-function methods:unscale(b)
-  if not self.standardised then return end
-  for j = 0, self.columns - 1 do b[j] = self.scale[j] * b[j] end
-end
-
 function class:__tostring()
   return ("epact.columns <%d x %d%s%s>"):format(self.rows, self.columns, self.centred and ", centred" or "",
     self.standardised and ", standardised" or "")

@@ -303,8 +303,7 @@ local function result_of(self, status)
     coefficients = coefficients, intercept = self.intercept, lambda = self.l1, lambda_max = self.lambda_max,
     objective = self.now.objective, gap = self:penalised() and self.now.gap or nil, status = status,
     updates = self.run.updates, phases = self.run.pulled, nonzeros = self.now.nonzeros, parallel = self.parallel,
-    rows = self.seen_rows,
-    order = tostring(self.order.description), history = self.history,
+    rows = self.seen_rows, order = tostring(self.order.description), history = self.history,
   }
 end
 

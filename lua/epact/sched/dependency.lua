@@ -13,8 +13,9 @@
 -- A batch may be shorter than k, or empty where all that was offered depends on what is in flight: never wait for it.
 --
 -- Correlations are computed when they are asked for: those of short sparse columns all together along the rows that
--- the batch touches (4 bytes for a row, 16 for an entry of the batch); pairs with a dense column, or one of more than
--- 512 entries, are remembered in `cache` bytes, 13 for a pair.
+-- the batch touches (4 bytes for a row, 16 for an entry of the batch). Dense columns of at most 4096 rows are kept with
+-- unit norm in single precision, 4 bytes for a row, in `cache` bytes. Otherwise pairs with a dense column, or one of
+-- more than 512 entries, are remembered in these, 13 for a pair.
 --
 -- Source: Lee, Kim, Zheng, Ho, Gibson, Xing 2014 (STRADS); second chance, flight and memory are added here.
 -- @module epact.sched.dependency
@@ -146,7 +147,7 @@ end
 --- A dependency check around a policy.
 -- @function epact.sched.dependency
 -- @tparam table given `policy`, `columns` (an `epact.columns`); `rho` (0.1), `norm` (true; false: |x_j'x_k| itself is
--- below rho), `candidates` (4, for each variable wanted), `best` (false), `cache` (bytes for pairs, 16 MiB), `flight`
+-- below rho), `candidates` (4, for each variable wanted), `best` (false), `cache` (bytes, 16 MiB), `flight`
 -- (more variables than these, 65536, are not let in flight: a driver that never feeds is an error)
 -- @treturn table with `next`, `fill`, `feed`, `landed`, `in_flight`, `waiting`, `counts`, `state`, `restore`
 return function(given)
