@@ -33,7 +33,7 @@ local function run(environment, options, processes)
       return t:get(0)[0] + t:get(1)[0]
     end)
     print(sum, stats.refused.handshake, stats.refused.malformed)
-  ]]):format(options or "{ workers = 1, timeout = 10 }"), { processes = processes or 2, transport = "tcp",
+  ]]):format(options or "{ workers = 1, timeout = 25 }"), { processes = processes or 2, transport = "tcp",
     prefix = prefix })
 end
 
@@ -70,7 +70,7 @@ describe("keys", function()
   it("work on the loopback too, by the environment and by the option", function()
     keys.create(folder)
     for _, results in ipairs { { run("EPACT_KEYS=" .. folder) },
-      { run("EPACT_INSECURE=1", ("{ workers = 1, timeout = 10, keys = %q }"):format(folder)) } } do
+      { run("EPACT_INSECURE=1", ("{ workers = 1, timeout = 25, keys = %q }"):format(folder)) } } do
       for rank = 0, 1 do
         assert.equal("", results[1][rank].errors)
         assert.equal("2\t0\t0\n", results[1][rank].output)

@@ -63,7 +63,7 @@ end
 -- column in each row, which the first worker prints in the end.
 local disturbed = [[
   local epact = require "epact"
-  local given = { workers = 2, lease = 1, staleness = %d, on_loss = "continue", servers = %d }
+  local given = { workers = 2, lease = 3, staleness = %d, on_loss = "continue", servers = %d }
   local rows = epact.run(given, function(w)
     local ffi = require "ffi"
     ffi.cdef "int usleep(unsigned);"
@@ -136,7 +136,7 @@ describe("on_loss = continue", function()
   it("goes on without one that believes a shard lost, and ends", function()
     children.with(function(list)
       -- Rank 2 has less patience than the others: it gives up rank 0, which only stands still for a while.
-      local text = disturbed:format(1, 1, 2):gsub("lease = 1,", "lease = os.getenv 'EPACT_RANK' == '2' and 0.4 or 20,")
+      local text = disturbed:format(1, 1, 2):gsub("lease = 3,", "lease = os.getenv 'EPACT_RANK' == '2' and 0.4 or 20,")
       local ranks = start_all(list, text, 3)
       ranks[2]:await("ready", 20, { ranks[0], ranks[1] })
       ranks[0]:send "STOP"

@@ -40,7 +40,7 @@ local head = [[
       ready(w)
     end
   end
-  local given = { workers = %d, lease = 1, staleness = %d, deterministic = %s, resume = %s, seed = 11,
+  local given = { workers = %d, lease = 5, staleness = %d, deterministic = %s, resume = %s, seed = 11,
     snapshot = { every = %d, dir = %q, durability = %q } }
 ]]
 

@@ -24,6 +24,7 @@
 #define ENCRYPTION_BYTES 64  /* of a message, at most: CURVE adds 33 */
 #define ENCRYPTING_THREADS 3
 #define LINGER_MILLISECONDS 5000
+#define CONNECT_MILLISECONDS 2000 /* then anew: the kernel's own waits for a lost SYN double, to 15 s and more */
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
 int epact_net_fail(const char *what, const char *endpoint)
@@ -40,9 +41,10 @@ static void *new_socket(epact_net *net, int type, const char *endpoint)
   void *socket = zmq_socket(net->context, type);
   int linger = LINGER_MILLISECONDS, unlimited = 0;
   int64_t largest = (int64_t)(sizeof(epact_part) + EPACT_PART_BYTES + ENCRYPTION_BYTES);
-  int sixth = strchr(endpoint, '[') != NULL;
+  int sixth = strchr(endpoint, '[') != NULL, connect = CONNECT_MILLISECONDS;
   if (!socket) return NULL;
   zmq_setsockopt(socket, ZMQ_IPV6, &sixth, sizeof sixth);
+  zmq_setsockopt(socket, ZMQ_CONNECT_TIMEOUT, &connect, sizeof connect);
   zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
   zmq_setsockopt(socket, ZMQ_SNDHWM, &unlimited, sizeof unlimited);
   zmq_setsockopt(socket, ZMQ_RCVHWM, &unlimited, sizeof unlimited);
