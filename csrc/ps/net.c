@@ -24,7 +24,7 @@
 #define ENCRYPTION_BYTES 64  /* of a message, at most: CURVE adds 33 */
 #define ENCRYPTING_THREADS 3
 #define LINGER_MILLISECONDS 5000
-#define CONNECT_MILLISECONDS 2000 /* then anew: the kernel's own waits for a lost SYN double, to 15 s and more */
+#define CONNECT_MILLISECONDS 2000       /* then anew: the kernel's own waits for a lost SYN double, to 15 s and more */
 #define STOPPED_LINGER_MILLISECONDS 200 /* only the reason is left to be told, maybe to a dead process */
 
 int epact_net_fail(const char *what, const char *endpoint)
