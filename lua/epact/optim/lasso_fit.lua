@@ -40,6 +40,7 @@ local known = {
 }
 
 local COLUMN = 8     -- entries that cost as much as a column
+local ROUNDING = 2e-13 -- of the objective at b = 0: what the sums of a gap are uncertain by
 local SAMPLE = 500000 -- entries by which the columns are dealt
 
 -- The columns [first, last) of worker `id`: about as much work as the others'.
@@ -78,7 +79,7 @@ local function begin(w, X, y, o)
   w:claim("lasso.fit", o.name)
   local self = setmetatable({
     w = w, n = n, cols = X.cols, y = response, origin = origin,
-    o = o, first = first, looks = 0, clocks = 0, damping = 1, l1 = 0,
+    o = o, first = first, looks = 0, idle_looks = 0, smallest_gap = math.huge, clocks = 0, damping = 1, l1 = 0,
     share = kernel.share { columns = columns, first = first, intercept = o.intercept, standardise = o.standardise },
     residual = w:table(o.name .. ".residual", { rows = 1, cols = n }),
     certificates = w:table(o.name .. ".certificates", { cols = 5, staleness = 0 }),
@@ -127,7 +128,15 @@ function methods:converged()
   if not self:penalised() then
     return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
   end
-  return self.now.gap <= self.o.tolerance * self.null + self.rounding
+  return self.now.gap <= self.o.tolerance * self.null + self.rounding or self.idle_looks >= 4
+end
+
+--- Counts looks in a row that found no smaller gap where it is so small that rounding may be all that is left of it.
+function methods:count_idle_looks()
+  local gap = self.now.gap
+  local falls = gap < 0.9 * self.smallest_gap
+  self.idle_looks = (falls or gap > ROUNDING * self.null) and 0 or self.idle_looks + 1
+  if falls then self.smallest_gap = gap end
 end
 
 --- Some clocks of sweeps.
@@ -195,7 +204,8 @@ end
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y
 -- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
--- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
+-- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0; one
+-- below 2e-13 that no longer falls is rounding's),
 -- `max_sweeps` (10000; counted in clocks), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock),
 -- `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (columns x 1, for X as it is), `intercept`, `lambda`,
@@ -220,6 +230,7 @@ function lasso.fit(w, X, y, given)
     fit:descend(math.min(clocks, o.max_sweeps - fit.clocks))
     fit:look()
     fit:report()
+    fit:count_idle_looks()
     if fit:keep() then
       clocks = math.min(2 * clocks, o.every)
     else
