@@ -55,6 +55,7 @@ local function train(w, ratings, test, mean)
   -- In stratum s the ratings of block (w.id + s) mod blocks: nobody else has one of these items now.
   local function push(vars)
     local squares = 0
+    q:fetch() -- all at once
     for _, t in ipairs(cell[(w.id + vars[1]) % blocks]) do
       local u, row = p[user[t]], q:get(item[t])
       local e = value[t] - predict(u, row)
