@@ -211,28 +211,28 @@ end)
 
 describe("a path of logistic lassos", function()
   it("is what separate fits find, also where the strong rule errs", function()
-    local stream, X, y = rng(19), data.new("dense", 8, 12), data.new("dense", 8, 1)
+    local stream, X, y = rng(39), data.new("dense", 8, 6), data.new("dense", 8, 1) -- a seed at which it errs once
     for i = 0, 7 do
       local common = stream:normal()
-      for j = 0, 11 do X.value[i * 12 + j] = stream:normal() + common end
+      for j = 0, 5 do X.value[i * 6 + j] = stream:normal() + common end
       y[i] = stream:normal() + common > 0 and 1 or -1
     end
     for _, method in ipairs { "active", "newton" } do
-      local o = { lambdas = 12, standardise = false, tolerance = 1e-11, method = method }
+      local o = { lambdas = 60, standardise = false, tolerance = 1e-11, ratio = 0.01, method = method }
       local path, violations = logistic_lasso.path(X, y, o), 0
-      assert.same({ 12, method }, { #path, path.method })
+      assert.same({ 60, method }, { #path, path.method })
       assert.near(path.lambda_max, path[1].lambda, 1e-12 * path.lambda_max)
-      assert.near(0.01 * path.lambda_max, path[12].lambda, 1e-12 * path.lambda_max)
-      o.lambdas = nil
-      for k = 1, 12 do
+      assert.near(0.01 * path.lambda_max, path[60].lambda, 1e-12 * path.lambda_max)
+      o.lambdas, o.ratio = nil, nil
+      for k = 1, 60 do
         o.lambda = path[k].lambda
         local model, b = logistic_lasso.solve(X, y, o), path:coefficients(k)
         violations = violations + path[k].violations
         assert.equal("CONVERGED", path[k].status)
         assert.near(model.objective, path[k].objective, 1e-9)
-        for j = 0, 11 do assert.near(model.coefficients[j], b[j], 1e-3 * math.max(1, math.abs(b[j]))) end
+        for j = 0, 5 do assert.near(model.coefficients[j], b[j], 1e-3 * math.max(1, math.abs(b[j]))) end
       end
-      assert.is_true(method == "newton" or violations > 0)
+      assert.equal(method == "active" and 1 or 0, violations)
     end
   end)
 

@@ -110,6 +110,7 @@ epact_active *epact_active_new(const epact_columns *x, const epact_loss *loss, d
   epact_active *active = epact_object_new(sizeof *active, destroy);
   if (!active) return NULL;
   active->x = *x;
+  active->order = epact_rng_stream(0, 0x61637476, 0);
   active->has_flats = loss->kind == EPACT_SQUARED_HINGE || loss->kind == EPACT_SMOOTHED_HINGE;
   if (find_able(active, l1 * (1 - 1e-9) / largest_derivative(loss), scale) || find_flat(active) || allocate(active)) {
     epact_release(active);

@@ -27,6 +27,7 @@ struct epact_active {
   bool blocked;      /* whether the last jump made a coefficient 0 on its way */
   double *change;    /* [able]: the step */
   uint32_t *sweep;   /* [able]: what is swept over, as places */
+  epact_rng order;   /* of the sweeps */
   double *excess;    /* [able]: scratch of choose */
   uint32_t *support; /* [able]: what a jump moves; the next four are by its places there */
   double *coefficient, *gradient, *residual, *direction;

@@ -73,16 +73,25 @@ function methods:go(slope)
   return nil
 end
 
+--- How far above its minimum over the set the objective still is, with a margin: a tenth of what the step promised; or
+-- what later steps will promise when each is to the one before as this one to the last.
+function methods:left_by(slope, reach, settled)
+  local ratio = reach == 1 and self.last_slope and math.max(0.2, slope / self.last_slope) or 1
+  self.last_slope = reach == 1 and slope or nil
+  return math.min(settled and reach == 1 and -10 * slope or math.huge,
+    ratio < 0.5 and -3 * slope * ratio / (1 - ratio) or math.huge)
+end
+
 --- A step on the working set.
 -- @treturn ?number how far it went, 1 for all of it
--- @treturn boolean whether it promised less than a tenth of what is wanted
+-- @treturn boolean whether what it left is less than what is wanted
 function methods:advance()
   local p = self.problem
   local share = p.strict and math.max(1e-3, math.min(SHARE, math.sqrt(self.gap / self.objective))) or SHARE
   local slope, settled, sweeps = self.set:step(self.u, self.d, self.w, self.step, self.move, share)
   self.cost, self.slope = self.cost + sweeps * self.set:entries(true), slope
   local reach = self:go(slope)
-  return reach, reach == 1 and settled and p.enough(-10 * slope, self.objective)
+  return reach, p.enough(self:left_by(slope, reach, settled), self.objective)
 end
 
 --- Puts w at 0 and the intercept at its best, for a first `run` with a level.
@@ -95,32 +104,34 @@ end
 --- Goes to the minimum for the penalty of the problem from where it is.
 -- @tparam ?number level c is the gradient where it is, and the first working set is of the columns with |c_j| > level
 -- @treturn table what `epact.optim.newton` returns, and with a level `violations`: how many columns below it had to be
--- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when a whole step promised
--- less than a tenth of it: then the objective is at its minimum, but the gap, which takes the slowest column, may still
--- be larger than the tolerance.
+-- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when what the last steps
+-- promised says that they left less than that, on a set chosen just before: then the objective is at its minimum, but
+-- the gap, which takes the slowest column, may still be larger than the tolerance.
 function methods:run(level)
   local p, set, iterations, violations, status = self.problem, self.set, 0, 0, nil
   local everything = set:entries()
   set:select(p.l1, p.l2)
-  self.objective, self.gap, self.cost = value_at(self, self.t, self.w), math.huge, 0
+  self.objective, self.gap, self.cost, self.last_slope = value_at(self, self.t, self.w), math.huge, 0, nil
   if not level then
     self:centre()
     self.gap = self:look()
     if p.enough(self.gap, self.objective) then status = "CONVERGED" end
   end
   set:choose(self.c, self.w, level or p.l1, p.columns)
+  local fresh = true -- whether the set was chosen where this step began
   while not status and iterations < p.max_iterations do
     local reach, small = self:advance()
     iterations = iterations + 1
     p.diverges(self.u)
     self:centre()
-    if not reach then status = "STALLED" elseif small and not p.strict then status = "CONVERGED" end
-    local near = false
-    if not status and self.cost < everything then
+    if not reach then status = "STALLED" elseif small and fresh and not p.strict then status = "CONVERGED" end
+    local near = small and not p.strict
+    if not status and not near and self.cost < everything then
       self.gap = self:look_at_set()
       near = p.enough(3 * self.gap, self.objective)
     end
-    if status or near or self.cost >= everything or iterations == p.max_iterations then
+    fresh = status or near or self.cost >= everything or iterations == p.max_iterations
+    if fresh then
       self.gap, self.cost = self:look(), 0
       violations = violations + set:choose(self.c, self.w, p.l1, p.columns)
       if p.enough(self.gap, self.objective) then status = "CONVERGED" end

@@ -187,7 +187,7 @@ end
 -- objective), `method` (chosen by the shape), `max_iterations`, `seed`
 -- @treturn table `weights` (epact_dense, columns x 1), `intercept`, `objective` (F), `gap` (F - min F is at most this),
 -- `status` ("CONVERGED"; "MAXITER"; "STALLED": rounding keeps F from falling further), `certificate` ("gap": that is
--- below the tolerance; "step": method "active" ended because a whole Newton step promised less than a tenth of it),
+-- below the tolerance; "step": method "active" ended because by what its last steps promised they left less than that),
 -- `method`, `iterations` (steps or sweeps), `seconds` (CPU)
 function exact.solve(X, y, given)
   local where = "exact.solve"
