@@ -73,13 +73,15 @@ function methods:go(slope)
   return nil
 end
 
---- How far above its minimum over the set the objective still is, with a margin: a tenth of what the step promised; or
--- what later steps will promise when each is to the one before as this one to the last.
+--- How far above its minimum over the set the objective still is, with a margin: a tenth of what a whole step promised;
+-- or, after three steps, what later ones will promise when they fall as the slower of the last two falls.
 function methods:left_by(slope, reach, settled)
-  local ratio = reach == 1 and self.last_slope and math.max(0.2, slope / self.last_slope) or 1
-  self.last_slope = reach == 1 and slope or nil
-  return math.min(settled and reach == 1 and -10 * slope or math.huge,
-    ratio < 0.5 and -3 * slope * ratio / (1 - ratio) or math.huge)
+  local ratio = self.last_slope and slope / self.last_slope or 1
+  local slower = math.max(0.2, ratio, self.last_ratio or 1)
+  self.last_slope, self.last_ratio = reach == 1 and slope or nil, reach == 1 and ratio or nil
+  if reach ~= 1 then return math.huge end
+  return math.min(settled and -10 * slope or math.huge,
+    slower < 0.5 and -3 * slope * slower / (1 - slower) or math.huge)
 end
 
 --- A step on the working set.
@@ -111,7 +113,8 @@ function methods:run(level)
   local p, set, iterations, violations, status = self.problem, self.set, 0, 0, nil
   local everything = set:entries()
   set:select(p.l1, p.l2)
-  self.objective, self.gap, self.cost, self.last_slope = value_at(self, self.t, self.w), math.huge, 0, nil
+  self.objective, self.gap, self.cost = value_at(self, self.t, self.w), math.huge, 0
+  self.last_slope, self.last_ratio = nil, nil
   if not level then
     self:centre()
     self.gap = self:look()
