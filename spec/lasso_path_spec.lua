@@ -348,6 +348,24 @@ describe("lasso.path", function()
     end
   end)
 
+  -- Columns that are not read at a point are ruled out by what was read before.
+  it("meets the optimality conditions at each point, of all columns", function()
+    for seed = 1, 12 do
+      local n, p = 20 + 3 * seed, 250
+      local rows, y = normal_rows(n, p, seed % 3 * 0.45, seed)
+      local o = { intercept = seed % 2 == 0, standardise = seed % 4 < 2, non_negative = seed % 5 == 0,
+        l2 = seed % 3 == 0 and 0.5 or 0, tolerance = 1e-11, ratio = 0.02, lambdas = 40 }
+      local path = lasso.path(matrix(rows, p, seed % 2 == 0 and "sparse" or "dense"), y, o)
+      for k = 1, #path, 3 do
+        local model = { coefficients = path:coefficients(k), intercept = path[k].intercept, lambda = path[k].lambda }
+        local objective, worst = check_optimality(rows, y, p, model, o)
+        assert.equal("CONVERGED", path[k].status)
+        assert.near(objective, path[k].objective, 1e-9 * objective)
+        assert.is_true(worst <= 1e-4 * path.lambda_max, ("seed %d, point %d: %g"):format(seed, k, worst))
+      end
+    end
+  end)
+
   it("converges where columns hardly differ, from nothing and from the penalty before", function()
     local rng = epact.rng(3)
     local function rows_of(n, p, column)

@@ -1,19 +1,14 @@
 /* The columns outside of the working set: see lasso_set.h.
  *
- * Now and then all correlations are computed, and the residual rho_0 there is kept. A later look need not read a column
- * when one of
- *   |x_j'rho| <= |x_j'rho_0| + ||x_j||_2 ||rho - rho_0||_2,
- *   |x_j'rho| <= |x_j'rho_0| + ||s_j x_j||_1 ||rho - rho_0||_inf      (for columns of few entries)
- * shows that it is below the threshold. Otherwise it is hot: read at each look, until all columns are read again, which
- * is when what has been read beyond what was hot at once is as much as that. */
+ * Now and then all correlations are computed, and kept with the residual (lasso_kept.h). A later look need not read a
+ * column when these show that it is below the threshold. Otherwise it is hot: read at each look, until all columns are
+ * read again, which is when what has been read beyond what was hot at once is as much as that. */
 #include "../base/internal.h"
-#include "lasso_state.h"
+#include "lasso_kept.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What rounding may add to a distance, in units of the residual's norm. */
-#define ROUNDING 1e-13
 /* Neighbouring dense columns that are multiplied at once; so few that it is not worth while. */
 enum { TOGETHER = 1024, FEW = 16 };
 /* Of all entries, those that may be hot: where so many are, all may as well be read. */
@@ -21,47 +16,7 @@ enum { TOGETHER = 1024, FEW = 16 };
 
 /* By how much the threshold may fall, and the squared distance grow, until columns must be listed anew. */
 #define WATCH_LOWER 0.7
-#define WATCH_FARTHER 4
-
-EPACT_CLONES
-static distance distance_to_kept(epact_lasso_set *set, const double *restrict residual)
-{
-  enum { LANES = 8 };
-  const int64_t n = set->x.rows;
-  const double *restrict kept = set->kept;
-  double *restrict difference = set->image, norm2[LANES] = { 0 }, size2[LANES] = { 0 }, largest[LANES] = { 0 };
-  for (int64_t i = 0; i < n; i++) difference[i] = residual[i] - kept[i];
-  const double mean = set->x.mean ? sum_of(n, difference) / (double)n : 0;
-  for (int64_t i = 0; i < n; i += LANES) {
-    const int64_t some = n - i < LANES ? n - i : LANES;
-    for (int64_t lane = 0; lane < some; lane++) {
-      const double d = fabs(difference[i + lane] - mean);
-      norm2[lane] += d * d;
-      size2[lane] += residual[i + lane] * residual[i + lane];
-      largest[lane] = d > largest[lane] ? d : largest[lane];
-    }
-  }
-  for (int lane = 1; lane < LANES; lane++) {
-    norm2[0] += norm2[lane];
-    size2[0] += size2[lane];
-    largest[0] = fmax(largest[0], largest[lane]);
-  }
-  const double noise = ROUNDING * sqrt(size2[0]), norm = sqrt(norm2[0]) + noise;
-  return (distance){ norm * norm, (largest[0] + noise) * (largest[0] + noise) };
-}
-
-/* Whether what is known of column j shows that it is below the threshold. */
-static inline bool is_below(const epact_lasso_set *set, const epact_lasso_penalty *penalty, int64_t j, double threshold,
-                            distance far)
-{
-  const double left = threshold - size_of(penalty, set->slope_there[j]), left2 = left * left;
-  if (!(left > 0)) return false;
-  if (left2 > set->squared_norm[j] * far.norm2) return true;
-  if (!set->x.start) return false;
-  const double shift = scale_of(&set->x, j) * mean_of(&set->x, j);
-  const double stored2 = set->squared_norm[j] + (double)set->x.rows * shift * shift; /* s_j^2 ||x_j||^2 */
-  return left2 > (double)entries_of(&set->x, j) * stored2 * far.largest2;
-}
+#define WATCH_FARTHER 16
 
 /* The correlations of columns first .. end - 1. */
 static void read_columns(epact_lasso_set *set, int64_t first, int64_t end, const double *residual, double sum)
@@ -85,7 +40,7 @@ static void read_all(epact_lasso_set *set, const double *residual)
 {
   const epact_columns *x = &set->x;
   read_columns(set, 0, x->columns, residual, residual_sum_of(x, residual));
-  memcpy(set->kept, residual, (size_t)x->rows * sizeof *residual);
+  lasso_keep(set, residual);
   memset(set->hot, 0, (size_t)x->columns);
   set->hot_entries = set->wanted_count = set->read_in_vain = 0;
   set->hot_at_first = -1;
@@ -144,17 +99,25 @@ static void certify(double slope, double b, const epact_lasso_penalty *penalty, 
 }
 
 /* Looks will be at fewer columns: those that are hot, or could be as long as the threshold is not much lower and the
- * residual not much farther, or than it was when all columns were read last. */
-static void make_watch(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, distance far)
+ * residual not much farther from this combination of the kept ones, or than it was when all columns were read last. */
+static void make_watch(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold, lasso_bound bound)
 {
   set->watch_threshold = WATCH_LOWER * threshold;
-  set->watch_far.norm2 = fmax(WATCH_FARTHER * far.norm2, set->last_far.norm2);
-  set->watch_far.largest2 = fmax(WATCH_FARTHER * far.largest2, set->last_far.largest2);
+  set->watch_bound = bound;
+  set->watch_bound.norm2 = fmax(WATCH_FARTHER * bound.norm2, set->last_bound.norm2);
+  set->watch_bound.largest2 = fmax(WATCH_FARTHER * bound.largest2, set->last_bound.largest2);
   set->watch_count = 0;
   for (int64_t j = 0; j < set->x.columns; j++)
     if (set->place[j] == NOWHERE && set->squared_norm[j] > 0 &&
-        (set->hot[j] || !is_below(set, penalty, j, set->watch_threshold, set->watch_far)))
+        (set->hot[j] || !lasso_is_below(set, penalty, j, set->watch_threshold, set->watch_bound)))
       set->watch[set->watch_count++] = (uint32_t)j;
+}
+
+static bool watch_holds(const epact_lasso_set *set, double threshold, const double *residual)
+{
+  if (!(threshold >= set->watch_threshold)) return false;
+  const lasso_bound now = lasso_kept_bound(set, residual, set->watch_bound.a);
+  return now.norm2 <= set->watch_bound.norm2 && now.largest2 <= set->watch_bound.largest2;
 }
 
 /* Reads what must be read, and lists it. */
@@ -163,21 +126,19 @@ static void look(epact_lasso_set *set, const epact_lasso_penalty *penalty, doubl
 {
   const epact_columns *x = &set->x;
   const int64_t all = x->start ? x->start[x->columns] - x->start[0] : x->rows * x->columns;
-  const distance far = distance_to_kept(set, residual);
+  const lasso_bound bound = lasso_kept_nearest(set, residual);
   if (!partial && ((double)set->hot_entries > MOST_HOT * (double)all || set->read_in_vain > all)) {
     read_all(set, residual);
-    set->last_far = far;
+    set->last_bound = bound;
     return;
   }
-  if (!(threshold >= set->watch_threshold) || far.norm2 > set->watch_far.norm2 ||
-      far.largest2 > set->watch_far.largest2)
-    make_watch(set, penalty, threshold, far);
+  if (!watch_holds(set, threshold, residual)) make_watch(set, penalty, threshold, bound);
   set->wanted_count = 0;
   for (int64_t k = 0; k < set->watch_count; k++) {
     const uint32_t j = set->watch[k];
     if (set->place[j] != NOWHERE) continue;
     if (partial ? size_of(penalty, set->slope_there[j]) <= threshold
-                : !set->hot[j] && is_below(set, penalty, j, threshold, far))
+                : !set->hot[j] && lasso_is_below(set, penalty, j, threshold, bound))
       continue;
     set->wanted[set->wanted_count++] = j;
     set->hot_entries += set->hot[j] ? 0 : entries_of(x, j);

@@ -10,12 +10,13 @@
 static void destroy(void *object)
 {
   epact_lasso_set *set = object;
-  void *const own[] = { set->place,       set->kept,       set->hot,         set->watch,    set->wanted,
-                        set->slope_there, set->candidate,  set->column,      set->b,        set->slope,
-                        set->curvature,   set->known_at,   set->support,     set->gradient, set->direction,
-                        set->move,        set->bend,       set->scratch,     set->factor,   set->factored_support,
-                        set->image,       set->gram.value, set->gram.member, set->gram.row, set->gram.entry,
-                        set->gram.packed };
+  void *const own[] = {
+    set->place,      set->kept[0],     set->kept[1],     set->kept_slope[0], set->kept_slope[1],    set->hot,
+    set->watch,      set->wanted,      set->slope_there, set->candidate,     set->column,           set->b,
+    set->slope,      set->curvature,   set->known_at,    set->support,       set->gradient,         set->direction,
+    set->move,       set->bend,        set->scratch,     set->factor,        set->factored_support, set->image,
+    set->gram.value, set->gram.member, set->gram.row,    set->gram.entry,    set->gram.packed
+  };
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) free(own[i]);
 }
 
@@ -35,9 +36,13 @@ epact_lasso_set *epact_lasso_set_new(const epact_columns *x, const double *squar
   set->hot = epact_calloc((size_t)x->columns, sizeof *set->hot);
   set->watch = epact_malloc((size_t)x->columns * sizeof *set->watch);
   set->wanted = epact_malloc((size_t)x->columns * sizeof *set->wanted);
-  set->kept = epact_malloc((size_t)x->rows * sizeof *set->kept);
+  for (int at = 0; at < 2; at++) {
+    set->kept[at] = epact_calloc((size_t)x->rows, sizeof *set->kept[at]);
+    set->kept_slope[at] = epact_calloc((size_t)x->columns, sizeof *set->kept_slope[at]);
+  }
   set->image = epact_malloc((size_t)x->rows * sizeof *set->image);
-  if (!set->place || !set->slope_there || !set->kept || !set->hot || !set->watch || !set->wanted || !set->image) {
+  if (!set->place || !set->slope_there || !set->kept[0] || !set->kept[1] || !set->kept_slope[0] ||
+      !set->kept_slope[1] || !set->hot || !set->watch || !set->wanted || !set->image) {
     epact_release(set);
     return NULL;
   }

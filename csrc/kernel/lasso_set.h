@@ -12,7 +12,7 @@
  *   epact_lasso_set_sweep     coordinate descent on the members, by the residual or by their covariances
  *   epact_lasso_set_newton    a step to the minimum on the support, with its signs
  *
- * Memory, in bytes: 21 a column of X, 16 a row, 80 a member; where covariances of members are kept (for sweeps, and for
+ * Memory, in bytes: 37 a column of X, 24 a row, 80 a member; where covariances of members are kept (for sweeps, and for
  * Newton steps by factors), 8 for each two, and for a sparse X 16 a row and at most 64 an entry of theirs.
  *
  * Friedman, Hastie, Tibshirani, J. Stat. Softw. 33, 2010 (coordinate descent, covariance updates); Massias, Gramfort,
@@ -55,7 +55,7 @@ typedef struct {
 /** Looks at the columns outside of the set: those with |x_j'rho| > threshold (x_j'rho where b >= 0), a threshold of at
  * most l1, violate it; at most `most` of these, the most promising, are remembered for epact_lasso_set_take. The
  * certificate gets its numbers, of members and others. Columns that can be shown to be below the threshold, by their
- * correlation with an earlier residual and the distance from there, are not read, and count as if they were at l1.
+ * correlations with two earlier residuals and the distance from those, are not read, and count as if they were at l1.
  * `partial`: only those are looked at that violated when they were last read, so that the certificate is none. The
  * first look is epact_lasso_set_largest. */
 EPACT_API int epact_lasso_set_screen(epact_lasso_set *set, const epact_lasso_penalty *penalty, double threshold,

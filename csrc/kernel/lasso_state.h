@@ -9,10 +9,10 @@
 
 enum { NOWHERE = -1 };
 
-/* How far a residual is from the kept one: squares, with a little for rounding. */
+/* How far a residual is from a combination of the kept ones: squares, with a little for rounding. */
 typedef struct {
-  double norm2, largest2;
-} distance;
+  double a[2], norm2, largest2;
+} lasso_bound;
 
 /* A column outside of the set that breaks the optimality conditions. */
 typedef struct {
@@ -49,14 +49,16 @@ struct epact_lasso_set {
   int32_t *place;                 /* [columns] the member, or NOWHERE */
 
   /* The screen (lasso_screen.c). */
-  double *kept;        /* [rows] a residual */
-  double *slope_there; /* [columns] the correlation with it; of hot columns, with a later residual */
+  double *kept[2];       /* [rows] residuals at which all columns were read: the last, and the one before */
+  double *kept_slope[2]; /* [columns] the correlations with them */
+  double kept_norm2[2];
+  double *slope_there; /* [columns] the correlation with the residual at which it was read last */
   uint8_t *hot;        /* [columns] */
   int64_t hot_entries, hot_at_first, read_in_vain;
   uint32_t *watch, *wanted; /* [columns] those that need a look at all, and those that were read by the last one */
   int64_t watch_count, wanted_count;
-  double watch_threshold; /* the list holds down to that, and up to that distance */
-  distance watch_far, last_far;
+  double watch_threshold; /* the list holds down to that, and as long as the residual is no farther than that */
+  lasso_bound watch_bound, last_bound;
   candidate *candidate;
   int64_t candidates, candidate_room;
 

@@ -7,8 +7,8 @@
 -- covariances, finds the signs, and Newton steps on the support, where the objective is a parabola as long as no sign
 -- changes, find the minimum. `fit` deals the columns to the workers of a job: see `epact.optim.lasso_fit`.
 --
--- Memory of `solve` and `path`, in bytes: a copy of X by columns (12 a non-zero, 8 an entry of a dense one), 45 a
--- column, 24 a row, 80 a member of the working set; the covariances of members, 8 for each two (at most 128 MiB), and
+-- Memory of `solve` and `path`, in bytes: a copy of X by columns (12 a non-zero, 8 an entry of a dense one), 61 a
+-- column, 32 a row, 80 a member of the working set; the covariances of members, 8 for each two (at most 128 MiB), and
 -- of a sparse X 16 a row and at most 64 a non-zero of the members; a factor of that size at most. A path keeps 12 bytes
 -- a coefficient that is not 0.
 --
