@@ -118,7 +118,7 @@ static void finish(epact_active *active, int64_t size)
     row[a] = (float)active->curvature[k]; /* exact where single precision would cancel */
     factor->scratch[a] = row[a];
   }
-  cholesky_factor_f(size, factor->triangle, factor->scratch);
+  cholesky_factor_f(size, 0, factor->triangle, factor->scratch);
 }
 
 int active_factor_make(epact_active *active, const uint32_t *which, int64_t size)

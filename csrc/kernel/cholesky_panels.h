@@ -21,18 +21,26 @@ static int64_t NAME(factor_panel)(int64_t p, int64_t size, REAL *h, const REAL *
   return rejected;
 }
 
-int64_t NAME(cholesky_factor)(int64_t p, REAL *h, const REAL *diagonal)
+/* The rows below a factored block of `size` columns: their part of L, and what is left of H beyond. */
+static void NAME(go_below)(int64_t p, int64_t rest, int64_t size, REAL *block)
+{
+  REAL *below = block + size * p;
+  if (!size || !rest) return;
+  BLAS(trsm)
+  (CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rest, (int)size, 1, block, (int)p, below,
+   (int)p);
+  NAME(update_rest)(p, rest, size, below);
+}
+
+int64_t NAME(cholesky_factor)(int64_t p, int64_t known, REAL *h, const REAL *diagonal)
 {
   int64_t rejected = 0;
-  for (int64_t j = 0; j < p; j += PANEL) {
-    const int64_t size = p - j < PANEL ? p - j : PANEL, rest = p - j - size;
-    REAL *block = h + j * p + j, *below = block + size * p;
+  NAME(go_below)(p, p - known, known, h);
+  for (int64_t j = known; j < p; j += PANEL) {
+    const int64_t size = p - j < PANEL ? p - j : PANEL;
+    REAL *block = h + j * p + j;
     rejected += NAME(factor_panel)(p, size, block, diagonal + j);
-    if (!rest) break;
-    BLAS(trsm)
-    (CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)rest, (int)size, 1, block, (int)p, below,
-     (int)p);
-    NAME(update_rest)(p, rest, size, below);
+    NAME(go_below)(p, p - j - size, size, block);
   }
   return rejected;
 }

@@ -25,13 +25,40 @@ enum { MOST_TURNS = 100 };
 enum { LEAST_PATIENCE = 8, MOST_PATIENCE = 100 };
 #define ENOUGH_TURNS 1e-8
 
+/* Those that are in the factor at hand come first, in its order: as far as none is missing, its rows are good. */
 static int64_t find_support(epact_lasso_set *set, const epact_lasso_penalty *penalty)
 {
   const int smooth = penalty->l1 == 0 && !penalty->non_negative;
+  double *left = set->move; /* scratch: whether a member is yet to be listed */
   int64_t count = 0;
+  for (int64_t at = 0; at < set->count; at++) left[at] = (set->b[at] != 0 || smooth) && set->curvature[at] > 0;
+  for (int64_t s = 0; s < set->factored; s++) {
+    const uint32_t at = set->factored_support[s];
+    if (left[at] != 0) set->support[count++] = at;
+    left[at] = 0;
+  }
   for (int64_t at = 0; at < set->count; at++)
-    if ((set->b[at] != 0 || smooth) && set->curvature[at] > 0) set->support[count++] = (uint32_t)at;
+    if (left[at] != 0) set->support[count++] = (uint32_t)at;
   return count;
+}
+
+/* Rows of the factor that are those of this support. */
+static int64_t known_rows(const epact_lasso_set *set, double l2, int64_t size)
+{
+  const int64_t most = size < set->factored ? size : set->factored;
+  int64_t known = 0;
+  if (l2 != set->factored_l2) return 0;
+  while (known < most && set->support[known] == set->factored_support[known]) known++;
+  return known;
+}
+
+/* Rows `from` numbers apart are put `to` apart, in place. */
+static void spread_rows(double *factor, int64_t rows, int64_t from, int64_t to)
+{
+  for (int64_t s = 0; s < rows && to != from; s++) {
+    const int64_t row = to > from ? rows - 1 - s : s;
+    memmove(factor + row * to, factor + row * from, (size_t)(row + 1) * sizeof *factor);
+  }
 }
 
 /* The right-hand side above. */
@@ -50,23 +77,23 @@ static void find_gradient(epact_lasso_set *set, const epact_lasso_penalty *penal
 /* The factor of the support's part of the Gram matrix. Returns how many columns depend on others, or EPACT_E_NOMEM. */
 static int64_t factor_support(epact_lasso_set *set, double l2, int64_t size)
 {
-  if (size == set->factored && l2 == set->factored_l2 &&
-      memcmp(set->support, set->factored_support, (size_t)size * sizeof *set->support) == 0)
-    return 0;
+  const int64_t known = known_rows(set, l2, size), before = set->factored;
+  if (known == size && before == size) return 0;
   set->factored = 0;
   if (size * size > set->factor_room) {
     if (epact_grow(&set->factor, (size_t)(2 * size * size), sizeof *set->factor)) return EPACT_E_NOMEM;
     set->factor_room = 2 * size * size;
   }
   if (lasso_gram_extend(set, set->support, size)) return EPACT_E_NOMEM;
-  for (int64_t s = 0; s < size; s++) {
+  spread_rows(set->factor, known, before, size);
+  for (int64_t s = known; s < size; s++) {
     const double *row = set->gram.value + set->known_at[set->support[s]] * set->gram.room;
     for (int64_t k = 0; k <= s; k++) set->factor[s * size + k] = row[set->known_at[set->support[k]]];
     set->factor[s * size + s] += l2;
     set->scratch[s] = set->factor[s * size + s];
   }
-  const int64_t rejected = cholesky_factor(size, set->factor, set->scratch);
-  if (rejected == 0) { /* the next penalty of a path begins with the support that this one ends with */
+  const int64_t rejected = cholesky_factor(size, known, set->factor, set->scratch);
+  if (rejected == 0) { /* the next penalty of a path begins with the support that this one ends with, and adds to it */
     memcpy(set->factored_support, set->support, (size_t)size * sizeof *set->support);
     set->factored_l2 = l2;
     set->factored = size;
@@ -194,9 +221,10 @@ typedef struct {
   double factor, turns, sweep;
 } costs;
 
-static costs predict(const epact_lasso_set *set, int64_t size)
+static costs predict(const epact_lasso_set *set, double l2, int64_t size)
 {
-  const double s = (double)size, count = (double)set->count, known = (double)set->gram.known, n = (double)set->x.rows;
+  const double s = (double)size, has = (double)known_rows(set, l2, size), count = (double)set->count,
+               known = (double)set->gram.known, n = (double)set->x.rows;
   const double entry = set->x.start ? ENTRY_COST : VECTOR_COST;
   double entries = 0, new = 0;
   for (int64_t k = 0; k < size; k++) {
@@ -205,7 +233,8 @@ static costs predict(const epact_lasso_set *set, int64_t size)
   }
   const double growth =
       set->x.start ? new *entries / n *entries / s *ENTRY_COST : n *new *(known + new / 2) * BLOCK_COST;
-  costs c = { .factor = growth + s * s * s / 6 * BLOCK_COST, .turns = MOST_TURNS * 2 * entries * entry };
+  costs c = { .factor = growth + (s * s * s - has * has * has) / 6 * BLOCK_COST,
+              .turns = MOST_TURNS * 2 * entries * entry };
   if (set->by_covariance) {
     c.turns = INFINITY;
     c.sweep = s * count * ROW_COST + 2 * count;
@@ -220,7 +249,7 @@ int64_t epact_lasso_set_patience(epact_lasso_set *set, const epact_lasso_penalty
 {
   const int64_t size = find_support(set, penalty);
   if (size == 0) return LEAST_PATIENCE;
-  const costs c = predict(set, size);
+  const costs c = predict(set, penalty->l2, size);
   const double sweeps = (c.factor < c.turns ? c.factor : c.turns) / c.sweep;
   return sweeps < LEAST_PATIENCE ? LEAST_PATIENCE : sweeps > MOST_PATIENCE ? MOST_PATIENCE : (int64_t)sweeps;
 }
@@ -232,7 +261,7 @@ int epact_lasso_set_newton(epact_lasso_set *set, const epact_lasso_penalty *pena
   *step = (epact_lasso_step){ .support = size };
   if (size == 0) return EPACT_OK;
   find_gradient(set, penalty, size, residual);
-  const costs c = predict(set, size);
+  const costs c = predict(set, penalty->l2, size);
   step->factored = c.factor <= c.turns;
   if (step->factored)
     size = solve_exactly(set, penalty, size, residual);

@@ -65,7 +65,7 @@ static void aim_on_support(model *m, int64_t count)
     m->direction[a] = -m->slope[j] - threshold_of(m, j) * sign;
     m->pivot[a] = diagonal;
   }
-  cholesky_factor(count, m->part, m->pivot);
+  cholesky_factor(count, 0, m->part, m->pivot);
   cholesky_solve(count, m->part, m->direction);
 }
 
@@ -180,7 +180,7 @@ int64_t epact_newton_step(int64_t p, int64_t penalised, double *h, const double 
       diagonal[j] = h[j * p + j];
       step[j] = -gradient[j];
     }
-    cholesky_factor(p, h, diagonal);
+    cholesky_factor(p, 0, h, diagonal);
     cholesky_solve(p, h, step);
     free(diagonal);
   }
