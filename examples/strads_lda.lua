@@ -130,7 +130,8 @@ local function train(w, corpus)
     local best = {}
     for word = 0, words - 1 do best[word + 1] = word end
     table.sort(best, function(a, b) return column[a] > column[b] or (column[a] == column[b] and a < b) end)
-    shown[k + 1] = { share = totals[k] / tonumber(corpus.tokens), words = { unpack(best, 1, o.words) } }
+    shown[k + 1] = { share = totals[k] / tonumber(corpus.tokens), words = {} }
+    for i = 1, math.min(o.words, words) do shown[k + 1].words[i] = best[i] end
   end
   w:barrier()
   return { topics = shown, likelihood = likelihood:cell(0, 0) / tonumber(corpus.tokens) }

@@ -169,7 +169,7 @@ describe("a job on three machines", function()
     local ok, message = pcall(function()
       local results = jobs.run([[
         local epact = require "epact"
-        print((epact.run({ workers = 1, timeout = 100, lease = 100, staleness = 1 }, function(w)
+        print((epact.run({ workers = 1, timeout = 60, lease = 60, staleness = 1 }, function(w)
           local t = w:table("t", { rows = 6, cols = 1000, push = true })
           for clock = 1, 10 do
             for row = 0, 5 do t:inc(row, clock, 1) t:get(row) end
@@ -179,7 +179,7 @@ describe("a job on three machines", function()
           local sum = 0
           for row = 0, 5 do for clock = 1, 10 do sum = sum + t:get(row)[clock] end end
           return sum
-        end)))]], { processes = 3, seconds = 110, root = ("tcp://%s:5563"):format(net.address[0]),
+        end)))]], { processes = 3, seconds = 70, root = ("tcp://%s:5563"):format(net.address[0]),
         prefix = net:prefixes("EPACT_KEYS=" .. keys) })
       assert_sum_is(results, "180\n")
     end)

@@ -12,7 +12,8 @@ local function run_both(command)
   assert.equal(0, code, threads)
   local root = "ipc://" .. os.tmpname()
   local one = ("EPACT_SIZE=2 EPACT_ROOT=%s %s --workers 1 2>/dev/null"):format(root, command)
-  local processes, other_code = process.run(("EPACT_RANK=1 %s >/dev/null & EPACT_RANK=0 %s; wait $!"):format(one, one))
+  local processes, other_code = process.run(("EPACT_RANK=1 %s >/dev/null & EPACT_RANK=0 %s && wait $!"):format(one,
+    one))
   assert.equal(0, other_code, processes)
   return threads, processes
 end

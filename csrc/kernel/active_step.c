@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Sweeps between two jumps, and more than twice as many before the first one; SOON where a factor makes jumps of few turns. Without an l1 there
- * are no signs to find first: a jump after each sweep. */
+/* Sweeps between two jumps, and more than twice as many before the first one; SOON where a factor makes jumps of few
+ * turns. Without an l1 there are no signs to find first: a jump after each sweep. */
 enum { SWEEPS = 10, SOON = 4 };
 /* Of the curvature that a column would have if the loss were flat for none of its rows: the least it is given. */
 #define LEAST_SHARE 0.001

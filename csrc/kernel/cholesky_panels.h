@@ -47,6 +47,7 @@ int64_t NAME(cholesky_factor)(int64_t p, int64_t known, REAL *h, const REAL *dia
 
 void NAME(cholesky_solve)(int64_t p, const REAL *l, REAL *right)
 {
+  if (p == 0) return; /* BLAS complains */
   BLAS(trsv)(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
   BLAS(trsv)(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)p, l, (int)p, right, 1);
 }

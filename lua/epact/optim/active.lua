@@ -18,6 +18,7 @@ local active = {}
 
 local MOST_SWEEPS = 30       -- a step
 local SHARE = 0.3           -- to which a step lowers the violations, at the most
+local LOOSEST = 1000        -- times the gap that is wanted: where it is larger no step's promise is believed
 
 local methods = {}
 local class = { __index = methods }
@@ -73,10 +74,11 @@ function methods:go(slope)
   return nil
 end
 
---- How far above its minimum over the set the objective still is, with a margin: a tenth of what a whole step promised;
--- or, after three steps, what later ones will promise when they fall as the slower of the last two falls.
+--- An estimate of how far above its minimum over the set the objective still is: ten times what a whole step promised;
+-- or, after three steps, three times what later ones will promise when they fall as the slower of the last two falls.
+-- Where columns hardly differ both may be too low.
 function methods:left_by(slope, reach, settled)
-  local ratio = self.last_slope and slope / self.last_slope or 1
+  local ratio = self.last_slope and self.last_slope < 0 and slope / self.last_slope or 1
   local slower = math.max(0.2, ratio, self.last_ratio or 1)
   self.last_slope, self.last_ratio = reach == 1 and slope or nil, reach == 1 and ratio or nil
   if reach ~= 1 then return math.huge end
@@ -86,7 +88,7 @@ end
 
 --- A step on the working set.
 -- @treturn ?number how far it went, 1 for all of it
--- @treturn boolean whether what it left is less than what is wanted
+-- @treturn boolean whether what it left seems to be less than what is wanted
 function methods:advance()
   local p = self.problem
   local share = p.strict and math.max(1e-3, math.min(SHARE, math.sqrt(self.gap / self.objective))) or SHARE
@@ -106,9 +108,9 @@ end
 --- Goes to the minimum for the penalty of the problem from where it is.
 -- @tparam ?number level c is the gradient where it is, and the first working set is of the columns with |c_j| > level
 -- @treturn table what `epact.optim.newton` returns, and with a level `violations`: how many columns below it had to be
--- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when what the last steps
--- promised says that they left less than that, on a set chosen just before: then the objective is at its minimum, but
--- the gap, which takes the slowest column, may still be larger than the tolerance.
+-- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when by what the last steps
+-- promised, on a set chosen just before, they left less than that, and the gap, which takes the slowest column, is at
+-- most `LOOSEST` times as large: an estimate.
 function methods:run(level)
   local p, set, iterations, violations, status = self.problem, self.set, 0, 0, nil
   local everything = set:entries()
@@ -127,8 +129,9 @@ function methods:run(level)
     iterations = iterations + 1
     p.diverges(self.u)
     self:centre()
-    if not reach then status = "STALLED" elseif small and fresh and not p.strict then status = "CONVERGED" end
-    local near = small and not p.strict
+    if not reach then status = "STALLED" end
+    small = small and not p.strict
+    local near, small_on_fresh = small, small and fresh
     if not status and not near and self.cost < everything then
       self.gap = self:look_at_set()
       near = p.enough(3 * self.gap, self.objective)
@@ -137,7 +140,8 @@ function methods:run(level)
     if fresh then
       self.gap, self.cost = self:look(), 0
       violations = violations + set:choose(self.c, self.w, p.l1, p.columns)
-      if p.enough(self.gap, self.objective) then status = "CONVERGED" end
+      local gap = small_on_fresh and self.gap / LOOSEST or self.gap
+      if p.enough(gap, self.objective) then status = "CONVERGED" end
     end
   end
   if p.l1 == 0 and p.l2 == 0 then self.gap = self.slope and -self.slope or math.huge end

@@ -187,8 +187,9 @@ end
 -- objective), `method` (chosen by the shape), `max_iterations`, `seed`
 -- @treturn table `weights` (epact_dense, columns x 1), `intercept`, `objective` (F), `gap` (F - min F is at most this),
 -- `status` ("CONVERGED"; "MAXITER"; "STALLED": rounding keeps F from falling further), `certificate` ("gap": that is
--- below the tolerance; "step": method "active" ended because by what its last steps promised they left less than that),
--- `method`, `iterations` (steps or sweeps), `seconds` (CPU)
+-- below the tolerance; "step": method "active" ended where its last steps promised less than that, an estimate, which
+-- is too low where columns hardly differ; the gap is then at most 1000 times the tolerance), `method`, `iterations`
+-- (steps or sweeps), `seconds` (CPU)
 function exact.solve(X, y, given)
   local where = "exact.solve"
   local o = options.read(where, given, known)

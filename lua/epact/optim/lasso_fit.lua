@@ -41,6 +41,7 @@ local known = {
 
 local COLUMN = 8     -- entries that cost as much as a column
 local ROUNDING = 2e-13 -- of the objective at b = 0: what the sums of a gap are uncertain by
+local MOST_IDLE = 8     -- looks
 local SAMPLE = 500000 -- entries by which the columns are dealt
 
 -- The columns [first, last) of worker `id`: about as much work as the others'.
@@ -128,15 +129,15 @@ function methods:converged()
   if not self:penalised() then
     return self.now.correlation <= self.o.tolerance * self.lambda_max + math.sqrt(self.rounding)
   end
-  return self.now.gap <= self.o.tolerance * self.null + self.rounding or self.idle_looks >= 4
+  return self.now.gap <= self.o.tolerance * self.null + self.rounding
 end
 
---- Counts looks in a row that found no smaller gap where it is so small that rounding may be all that is left of it.
-function methods:count_idle_looks()
+--- Whether the last looks all found no smaller gap than one before, where rounding may be all that is left of it.
+function methods:stalled()
   local gap = self.now.gap
-  local falls = gap < 0.9 * self.smallest_gap
-  self.idle_looks = (falls or gap > ROUNDING * self.null) and 0 or self.idle_looks + 1
-  if falls then self.smallest_gap = gap end
+  self.idle_looks = (gap < self.smallest_gap or gap > ROUNDING * self.null) and 0 or self.idle_looks + 1
+  self.smallest_gap = math.min(gap, self.smallest_gap)
+  return self.idle_looks >= MOST_IDLE
 end
 
 --- Some clocks of sweeps.
@@ -204,13 +205,13 @@ end
 -- @tparam epact_sparse|epact_dense X
 -- @tparam epact_dense y
 -- @tparam ?table given `lambda` (l1) or `lambda_ratio` (of the smallest l1 that makes all coefficients 0; 0.1), `l2`
--- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0; one
--- below 2e-13 that no longer falls is rounding's),
+-- (0), `intercept`, `standardise` (true), `tolerance` (1e-6: the gap to reach, in units of the objective at b = 0),
 -- `max_sweeps` (10000; counted in clocks), `every` (clocks between two looks at the gap, 8), `passes` (sweeps a clock),
 -- `name`, `on_report`
 -- @treturn table on every worker the same: `coefficients` (columns x 1, for X as it is), `intercept`, `lambda`,
 -- `lambda_max`, `objective`, `gap` (the objective is at most that far above its minimum; without a penalty there is no
--- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED" or "MAXITER"),
+-- such bound, and it stops when the gradient is `tolerance` times what it was), `status` ("CONVERGED"; "MAXITER";
+-- "STALLED": the gap, below 2e-13 in those units, is rounding's and no longer falls),
 -- `sweeps`, `nonzeros`, and `history`: a list of `{ sweeps, objective, gap, nonzeros, damping, seconds }`
 function lasso.fit(w, X, y, given)
   options.worker("lasso.fit", w)
@@ -225,12 +226,15 @@ function lasso.fit(w, X, y, given)
   fit:report()
   fit:keep()
 
-  local clocks = 1
+  local clocks, status = 1, "MAXITER"
   while not fit:converged() and fit.clocks < o.max_sweeps do
     fit:descend(math.min(clocks, o.max_sweeps - fit.clocks))
     fit:look()
     fit:report()
-    fit:count_idle_looks()
+    if fit:penalised() and not fit:converged() and fit:stalled() then
+      status = "STALLED"
+      break
+    end
     if fit:keep() then
       clocks = math.min(2 * clocks, o.every)
     else
@@ -242,7 +246,7 @@ function lasso.fit(w, X, y, given)
   return {
     coefficients = fit:gather(), intercept = o.intercept and fit.origin + mean(fit.n, fit.exact) or 0, lambda = fit.l1,
     lambda_max = fit.lambda_max, objective = fit.now.objective, gap = fit:penalised() and fit.now.gap or nil,
-    status = fit:converged() and "CONVERGED" or "MAXITER", nonzeros = fit.now.nonzeros, sweeps = fit.clocks,
+    status = fit:converged() and "CONVERGED" or status, nonzeros = fit.now.nonzeros, sweeps = fit.clocks,
     history = fit.history,
   }
 end
