@@ -109,8 +109,8 @@ end
 -- @tparam ?number level c is the gradient where it is, and the first working set is of the columns with |c_j| > level
 -- @treturn table what `epact.optim.newton` returns, and with a level `violations`: how many columns below it had to be
 -- taken in later. Ends at a gap below the tolerance; or, unless the problem is `strict`, when by what the last steps
--- promised, on a set chosen just before, they left less than that, and the gap, if there is one, which takes the slowest
--- column, is at most `LOOSEST` times as large: an estimate.
+-- promised, on a set chosen just before, they left less than that, and the gap, which takes the slowest column (and
+-- without a penalty there is none), is at most `LOOSEST` times as large: an estimate.
 function methods:run(level)
   local p, set, iterations, violations, status = self.problem, self.set, 0, 0, nil
   local everything = set:entries()
