@@ -236,6 +236,17 @@ describe("a path of logistic lassos", function()
     end
   end)
 
+  it("keeps what it found before a penalty of 0 that has no minimum", function()
+    local X, y = dense { { 1, 3 }, { 2, 1 }, { -1, 0 }, { -2, 2 } }, vector { 1, 1, 0, 0 }
+    for _, method in ipairs { "newton", "active" } do
+      local path = logistic_lasso.path(X, y, { path = { 0, 0.5, 0.1 }, method = method })
+      assert.same({ 2, 0.5, 0.1 }, { #path, path[1].lambda, path[2].lambda })
+      assert.matches("separat", path.ended)
+      assert.is_nil(logistic_lasso.path(X, y, { path = { 0.5, 0.1 }, method = method }).ended)
+      assert.has_error(function() logistic_lasso.path(X, y, { path = { 0 }, method = method }) end)
+    end
+  end)
+
   it("takes the user's penalties in the user's order", function()
     local X, y = read "packages.svm"
     local list = { 3, 20, 0.5, 1e6, 3 }

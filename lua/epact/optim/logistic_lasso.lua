@@ -124,19 +124,26 @@ end
 -- lambda_max down) and `ratio` (of the last to the first; 1e-4 with rows >= columns, else 1e-2), or `path`: a list
 -- @treturn table a list, in the order of the penalties as given, of what `solve` returns, with `coefficients` an
 -- epact_sparse of 1 x columns, and `violations`: columns that the strong rule had dropped in error; and `lambda_max`,
--- `columns`, `method`, `seconds` of all, and the method `coefficients(k)`, an epact_dense.
+-- `columns`, `method`, `seconds` of all, the method `coefficients(k)`, an epact_dense, and `ended`: why there is no
+-- point for a penalty of 0 (classes that a plane separates)
 function logistic_lasso.path(X, y, given)
   local where = "logistic_lasso.path"
   local o = options.read(where, given, paths.known(known))
   local fit = begin(where, X, y, o)
   local penalties = paths.penalties(where, o, fit.null.lambda, X.rows, X.cols)
   prepare(fit, math.min(penalties[#penalties][1], fit.null.lambda))
-  local points, before = {}, fit.null.lambda
+  local found, points, before = {}, {}, fit.null.lambda
   for _, penalty in ipairs(penalties) do
     local lambda = penalty[1]
-    points[penalty[2]] = solve(fit, lambda, math.max(0, 2 * lambda - before))
-    before = math.min(before, lambda)
+    local ok, point = pcall(solve, fit, lambda, math.max(0, 2 * lambda - before))
+    if not ok then
+      if lambda > 0 or o.l2 > 0 or not next(found) then error(point, 0) end
+      points.ended = point -- without a penalty there may be no minimum: what was found is not lost for that
+      break
+    end
+    found[penalty[2]], before = point, math.min(before, lambda)
   end
+  for k = 1, #penalties do points[#points + 1] = found[k] end
   points.lambda_max, points.method, points.seconds = fit.null.lambda, fit.method, core.C.epact_thread_cpu() - fit.began
   return paths.new(points, "logistic_lasso", X.cols)
 end

@@ -97,6 +97,7 @@ function class:__tostring()
         share, point.gap and ("%.1e"):format(point.gap) or "-", point.status)
     end
   end
+  if self.ended then lines[#lines + 1] = "  ended: " .. self.ended end
   return table.concat(lines, "\n")
 end
 
