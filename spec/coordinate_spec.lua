@@ -2,35 +2,9 @@ local epact = require "epact"
 local coordinate = require "epact.optim.coordinate"
 local exact = require "epact.optim.exact"
 local jobs = require "support.jobs"
+local sets = require "support.sets"
 
-local function dense(rows)
-  local X = epact.data.new("dense", #rows, #rows[1])
-  for i, row in ipairs(rows) do
-    for j, value in ipairs(row) do X.value[(i - 1) * #row + j - 1] = value end
-  end
-  return X
-end
-
-local function sparse(rows)
-  local count = 0
-  for _, row in ipairs(rows) do
-    for _, value in ipairs(row) do count = count + (value ~= 0 and 1 or 0) end
-  end
-  local X, at = epact.data.new("sparse", #rows, #rows[1], count), 0
-  for i, row in ipairs(rows) do
-    for j, value in ipairs(row) do
-      if value ~= 0 then X.index[at], X.value[at], at = j - 1, value, at + 1 end
-    end
-    X.start[i] = at
-  end
-  return X
-end
-
-local function column(values)
-  local list = {}
-  for i, value in ipairs(values) do list[i] = { value } end
-  return dense(list)
-end
+local dense, sparse, column = sets.dense, sets.sparse, sets.vector
 
 local function fit(workers, X, y, options)
   return (epact.run({ workers = workers, seed = 3 }, function(w)

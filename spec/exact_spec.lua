@@ -4,7 +4,10 @@ local core = require "epact.core"
 local data = require "epact.data"
 local exact = require "epact.optim.exact"
 local rng = require "epact.rng"
+local sets = require "support.sets"
+
 local C = core.C
+local sparse_of, column_of = sets.sparse, sets.vector
 
 local here = "spec/fixtures/"
 
@@ -80,27 +83,6 @@ local function synthetic(rows, cols, density, seed)
   return X, label
 end
 
-local function sparse_of(rows)
-  local count, cols = 0, #rows[1]
-  for _, row in ipairs(rows) do
-    for _, value in ipairs(row) do count = count + (value ~= 0 and 1 or 0) end
-  end
-  local X, at = data.new("sparse", #rows, cols, count), 0
-  for i, row in ipairs(rows) do
-    for j, value in ipairs(row) do
-      if value ~= 0 then X.index[at], X.value[at], at = j - 1, value, at + 1 end
-    end
-    X.start[i] = at
-  end
-  return X
-end
-
-local function column_of(list)
-  local y = data.new("dense", #list, 1)
-  for i, value in ipairs(list) do y[i - 1] = value end
-  return y
-end
-
 local function able(method, o)
   if method == "dual" then return o.l2 > 0 and o.l1 == 0 end
   if method == "lasso" then return o.loss == "squared" and o.l1 > 0 end
@@ -108,10 +90,10 @@ local function able(method, o)
 end
 
 describe("exact minima of scikit-learn", function()
-  local sets = {}
+  local loaded = {}
   for _, name in ipairs { "packages.svm", "leukemia.txt" } do
     local X, y = read(name)
-    sets[name] = { X = X, y = y, labels = signs(y) }
+    loaded[name] = { X = X, y = y, labels = signs(y) }
   end
   for line in io.lines(here .. "exact/objectives.txt") do
     if not line:find "^#" then
@@ -120,7 +102,7 @@ describe("exact minima of scikit-learn", function()
         for field in line:gmatch "%S+" do fields[#fields + 1] = field end
         return fields
       end)())
-      local set, minimum = sets[name], tonumber(value)
+      local set, minimum = loaded[name], tonumber(value)
       for _, method in ipairs { "newton", "dual", "active", "lasso" } do
         local o = { loss = loss, width = tonumber(width), l1 = tonumber(l1), l2 = tonumber(l2),
           intercept = intercept == "1", method = method, tolerance = 3e-7 }

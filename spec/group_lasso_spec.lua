@@ -7,26 +7,15 @@ local penalty = require "epact.optim.penalty"
 local random = require "support.rows"
 local rng = require "epact.rng"
 local sgd = require "epact.optim.sgd"
+local sets = require "support.sets"
+
+local dense, vector = sets.dense, sets.vector
 
 local fixtures = "spec/fixtures/"
 
 local function read(name)
   if name:find "svm$" then return data.libsvm(fixtures .. "lasso/" .. name, { base = 0 }) end
   return data.csv(fixtures .. "lasso/" .. name, { separator = " ", header = false, label = 0 })
-end
-
-local function dense(rows)
-  local X = data.new("dense", #rows, #rows[1])
-  for i, row in ipairs(rows) do
-    for j, value in ipairs(row) do X.value[(i - 1) * #row + j - 1] = value end
-  end
-  return X
-end
-
-local function vector(list)
-  local y = data.new("dense", #list, 1)
-  for i, value in ipairs(list) do y[i - 1] = value end
-  return y
 end
 
 --- Groups of `size` neighbours, as lists.
@@ -77,18 +66,18 @@ local function violation(X, y, lists, weights, l2, model)
 end
 
 describe("the group lasso agrees with a proximal gradient method:", function()
-  local sets = {}
+  local loaded = {}
   for line in io.lines(fixtures .. "group_lasso/answers.txt") do
     if not line:find "^#" then
       local name, size, l2, kind, intercept, standardise, lambda, b0, objective, rest =
         line:match "^(%S+) (%S+) (%S+) (%S+) (%d) (%d) (%S+) (%S+) (%S+)(.*)$"
       it(line:match "^%S+ %S+ %S+ %S+ %d %d %S+", function()
-        if not sets[name] then
+        if not loaded[name] then
           local X, y = read(name)
           local rows = data.kind(X) == "sparse" and { sparse = X, dense = random.dense(X) } or { dense = X }
-          sets[name] = { X = rows, y = y }
+          loaded[name] = { X = rows, y = y }
         end
-        local set, expected, of, weights, largest = sets[name], {}, {}, nil, 0
+        local set, expected, of, weights, largest = loaded[name], {}, {}, nil, 0
         for j, value in rest:gmatch "(%d+):(%S+)" do
           expected[tonumber(j)] = tonumber(value)
           largest = math.max(largest, math.abs(tonumber(value)))

@@ -7,9 +7,7 @@ local fixtures = require "support.lasso"
 local kernel = require "epact.kernel.lasso_set"
 local problem = require "epact.optim.lasso_problem"
 
-local matrix = fixtures.matrix
-
-local function vector(list) return fixtures.vector(list) end
+local matrix, vector = fixtures.matrix, fixtures.vector
 
 --- A working set over rows, with `taken` columns of them as members.
 local function set_of(rows, p, y, kind, o)

@@ -4,6 +4,9 @@ local exact = require "epact.optim.exact"
 local logistic_lasso = require "epact.optim.logistic_lasso"
 local random = require "support.rows"
 local rng = require "epact.rng"
+local sets = require "support.sets"
+
+local dense, vector = sets.dense, sets.vector
 
 local fixtures = "spec/fixtures/"
 
@@ -19,20 +22,6 @@ local function read(name)
   for i = 0, y.rows - 1 do mean = mean + y[i] / y.rows end
   for i = 0, y.rows - 1 do labels[i] = y[i] > mean and 1 or 0 end
   return X, labels
-end
-
-local function vector(list)
-  local y = data.new("dense", #list, 1)
-  for i, value in ipairs(list) do y[i - 1] = value end
-  return y
-end
-
-local function dense(rows)
-  local X = data.new("dense", #rows, #rows[1])
-  for i, row in ipairs(rows) do
-    for j, value in ipairs(row) do X.value[(i - 1) * #row + j - 1] = value end
-  end
-  return X
 end
 
 --- The largest distance of 0 from the subdifferential, without scales; and the sum of the derivatives.
@@ -82,30 +71,30 @@ describe("the logistic lasso's path is glmnet's:", function()
     assert.is_true(math.abs(point.b0 - intercept) <= 1e-6 * math.max(1, math.abs(point.b0)), name)
   end
 
-  local sets = {}
+  local loaded = {}
   for _, name in ipairs(names) do
     for _, method in ipairs { "newton", "active" } do
       it(name .. " by " .. method, function()
         local case = cases[name]
-        if not sets[case.set] then
+        if not loaded[case.set] then
           local X, y = read(case.set)
-          sets[case.set] = { y = y, X = data.kind(X) == "sparse" and { sparse = X, dense = random.dense(X) }
+          loaded[case.set] = { y = y, X = data.kind(X) == "sparse" and { sparse = X, dense = random.dense(X) }
             or { dense = X } }
         end
-        for _, X in pairs(sets[case.set].X) do
+        for _, X in pairs(loaded[case.set].X) do
           local o, list = { intercept = case.intercept, standardise = case.standardise, method = method,
             tolerance = method == "newton" and 1e-12 or 1e-13 }, {}
           if case.ridge then -- glmnet's l2 falls with its l1
             for k, point in ipairs(case) do
               o.lambda, o.l2 = point.l1, point.l2
-              local model = logistic_lasso.solve(X, sets[case.set].y, o)
+              local model = logistic_lasso.solve(X, loaded[case.set].y, o)
               assert.equal("CONVERGED", model.status)
               compare(name .. k, point, model.intercept, model.coefficients)
             end
           else
             for k, point in ipairs(case) do list[k] = point.l1 end
             o.path = list
-            local path = logistic_lasso.path(X, sets[case.set].y, o)
+            local path = logistic_lasso.path(X, loaded[case.set].y, o)
             for k, point in ipairs(case) do
               assert.equal("CONVERGED", path[k].status)
               assert.is_true(path[k].gap <= 4e-10)

@@ -8,16 +8,11 @@ local kernel = require "epact.kernel.metric"
 local metric = require "epact.model.metric"
 local pairs_of = require "epact.model.metric_pairs"
 local rng = require "epact.rng"
+local sets = require "support.sets"
 
-local function dense(rows, cols, f)
-  local set = data.new("dense", rows, cols)
-  for i = 0, rows - 1 do
-    for j = 0, cols - 1 do set.value[i * cols + j] = f(i, j) end
-  end
-  return set
-end
+local dense = sets.dense_of
 
-local function labels(list) return dense(#list, 1, function(i) return list[i + 1] end) end
+local labels = sets.vector
 
 local function fit(X, y, run, given)
   run.seed = run.seed or 1

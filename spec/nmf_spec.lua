@@ -9,30 +9,11 @@ local linear = require "epact.kernel.linear"
 local nmf = require "epact.model.nmf"
 local resume = require "support.resume"
 local rng = require "epact.rng"
+local sets = require "support.sets"
+
+local dense_of, sparse_of = sets.dense_of, sets.sparse_of
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)nmf_spec.lua$" .. "fixtures/nmf/"
-
-local function dense_of(rows, cols, f)
-  local X = data.new("dense", rows, cols)
-  for i = 0, rows - 1 do
-    for j = 0, cols - 1 do X.value[i * cols + j] = f(i, j) end
-  end
-  return X
-end
-
-local function sparse_of(X)
-  local count = 0
-  for e = 0, X.rows * X.cols - 1 do count = count + (X.value[e] ~= 0 and 1 or 0) end
-  local S, at = data.new("sparse", X.rows, X.cols, count), 0
-  for i = 0, X.rows - 1 do
-    for j = 0, X.cols - 1 do
-      local x = X.value[i * X.cols + j]
-      if x ~= 0 then S.index[at], S.value[at], at = j, x, at + 1 end
-    end
-    S.start[i + 1] = at
-  end
-  return S
-end
 
 --- X Y of dense data sets.
 local function times(X, Y)

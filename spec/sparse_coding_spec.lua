@@ -8,16 +8,11 @@ local linear = require "epact.kernel.linear"
 local resume = require "support.resume"
 local rng = require "epact.rng"
 local sparse_coding = require "epact.model.sparse_coding"
+local sets = require "support.sets"
+
+local dense_of = sets.dense_of
 
 local here = debug.getinfo(1, "S").source:match "^@(.*)sparse_coding_spec.lua$" .. "fixtures/sparse_coding/"
-
-local function dense_of(rows, cols, f)
-  local X = data.new("dense", rows, cols)
-  for i = 0, rows - 1 do
-    for j = 0, cols - 1 do X.value[i * cols + j] = f(i, j) end
-  end
-  return X
-end
 
 local function random(rows, cols, seed)
   local r = rng(seed)

@@ -1,40 +1,15 @@
 --- The data of spec/fixtures/lasso, and what other programs answer (spec/fixtures/make_lasso.R, make_lasso.py).
 local assert = require "luassert"
-local data = require "epact.data"
+local sets = require "support.sets"
 
 local fixtures = {}
 
 local directory = debug.getinfo(1, "S").source:match "^@(.*)support/lasso.lua$" .. "fixtures/lasso/"
 
 --- A dense or sparse data set of a Lua list of rows (which may lack zeros at their end).
-function fixtures.matrix(rows, cols, kind)
-  local n, count = #rows, 0
-  if kind == "dense" then
-    local X = data.new("dense", n, cols)
-    for i = 1, n do
-      for j = 1, cols do X[(i - 1) * cols + j - 1] = rows[i][j] or 0 end
-    end
-    return X
-  end
-  for i = 1, n do
-    for j = 1, cols do count = count + ((rows[i][j] or 0) ~= 0 and 1 or 0) end
-  end
-  local X, at = data.new("sparse", n, cols, count), 0
-  for i = 1, n do
-    for j = 1, cols do
-      if (rows[i][j] or 0) ~= 0 then X.index[at], X.value[at], at = j - 1, rows[i][j], at + 1 end
-    end
-    X.start[i] = at
-  end
-  return X
-end
+function fixtures.matrix(rows, cols, kind) return sets[kind](rows, cols) end
 
---- A Lua list as a data set of one column.
-function fixtures.vector(list)
-  local y = data.new("dense", #list, 1)
-  for i = 1, #list do y[i - 1] = list[i] end
-  return y
-end
+fixtures.vector = sets.vector
 
 --- Rows (a Lua list of lists), columns, and y, a data set.
 function fixtures.data(name)
