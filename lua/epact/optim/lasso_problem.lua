@@ -90,7 +90,7 @@ end
 -- @tparam ?boolean warm whether the last problem's solution is near, and a pass with this threshold was its last
 -- @treturn string status
 function methods:minimise(l1, l2, threshold, warm)
-  local set, passes, idle, best, lowest = self.set, 0, 0, math.huge, math.huge
+  local set, passes, idle, best, lowest, before = self.set, 0, 0, math.huge, math.huge, nil
   self.l1, self.l2 = l1, l2
   set:penalise(l1, l2)
   if not warm then self.left = false end
@@ -100,11 +100,14 @@ function methods:minimise(l1, l2, threshold, warm)
     if passes == self.max_iterations then return "MAXITER" end
     local share = self:share()
     local taken = set:take()
-    local enough = warm and share or math.max(0.1 * self.violation, share)
+    local enough = warm and share or 0.1 * self.violation
+    if share < self.violation then enough = math.max(enough, share) end -- else the share promises too much
+    local slow = before and taken == 0 and self.violation > 0.5 * before -- sweeps have hardly helped
+    before = not warm and self.violation or nil
     if not warm and taken > ROUGH * self:nonzeros() then
       set:sweep(ROUGH_SWEEPS, enough) -- too much is still coming for the signs to be right
     else
-      self:descend(enough, warm)
+      self:descend(enough, warm or slow)
     end
     self:look(threshold)
     passes, warm = passes + 1, false

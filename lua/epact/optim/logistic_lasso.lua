@@ -125,7 +125,7 @@ end
 -- @treturn table a list, in the order of the penalties as given, of what `solve` returns, with `coefficients` an
 -- epact_sparse of 1 x columns, and `violations`: columns that the strong rule had dropped in error; and `lambda_max`,
 -- `columns`, `method`, `seconds` of all, the method `coefficients(k)`, an epact_dense, and `ended`: why there is no
--- point for a penalty of 0 (classes that a plane separates)
+-- point for a penalty of 0 (classes that a plane separates; those behind it in the list have moved up)
 function logistic_lasso.path(X, y, given)
   local where = "logistic_lasso.path"
   local o = options.read(where, given, paths.known(known))
@@ -137,7 +137,8 @@ function logistic_lasso.path(X, y, given)
     local lambda = penalty[1]
     local ok, point = pcall(solve, fit, lambda, math.max(0, 2 * lambda - before))
     if not ok then
-      if lambda > 0 or o.l2 > 0 or not next(found) then error(point, 0) end
+      local no_minimum = lambda == 0 and o.l2 == 0 and tostring(point):find("[E_DIVERGED]", 1, true)
+      if not no_minimum or not next(found) then error(point, 0) end
       points.ended = point -- without a penalty there may be no minimum: what was found is not lost for that
       break
     end
