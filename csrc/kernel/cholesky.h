@@ -6,9 +6,8 @@
 #include <stdint.h>
 
 /* The lower triangle of h, p x p by rows, becomes its factor L, H = L L'; its first `known` rows are rows of L already.
- * A pivot that is nothing but rounding, at most
- * 1e-12 of its entry of `diagonal`, is put so high that its row takes no part: what remains is a solution for the
- * independent columns. Returns how many pivots were. */
+ * A pivot that is nothing but rounding, at most 1e-12 of its entry of `diagonal`, is put so high that its row takes no
+ * part: what remains is a solution for the independent columns. Returns how many pivots were. */
 int64_t cholesky_factor(int64_t p, int64_t known, double *h, const double *diagonal);
 
 /* Whether the pivot of row j was accepted. */

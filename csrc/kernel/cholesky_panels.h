@@ -1,5 +1,5 @@
-/* The loops of cholesky.c. Private, and a template: define REAL (float or double), NAME(base), BLAS(base), LEAST_PIVOT and
- * LOST_PIVOT(diagonal) before including it. */
+/* The loops of cholesky.c. Private, and a template: define REAL (float or double), NAME(base), BLAS(base), LEAST_PIVOT
+ * and LOST_PIVOT(diagonal) before including it. */
 
 static int64_t NAME(factor_panel)(int64_t p, int64_t size, REAL *h, const REAL *diagonal)
 {
