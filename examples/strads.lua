@@ -76,6 +76,7 @@ epact.command.main(function()
     return { b = b, objective = objective }
   end)
 
+  if require("epact.cluster").place().rank > 0 then return end
   if model.diverged then
     print "diverged: correlated columns overshot; fewer --together, or less --depth"
     return

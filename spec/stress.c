@@ -1,7 +1,7 @@
 /* The server in one process under real threads, through its public functions alone: what a read may
- * see while others publish. In some rounds the process plays several, which reach each other over ipc. Meant for the thread and address sanitizers. No sleeping: a worker that is
- * slow counts. Orders between threads must come from the server, so all of this file's own shared
- * numbers are relaxed atomics.
+ * see while others publish. In some rounds the process plays several, which reach each other over ipc. Meant for the
+ * thread and address sanitizers. No sleeping: a worker that is slow counts. Orders between threads must come from the
+ * server, so all of this file's own shared numbers are relaxed atomics.
  *
  *   stress [ROUNDS [SEED]]     default 300 rounds */
 #include "ps/ps.h"

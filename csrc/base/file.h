@@ -1,7 +1,8 @@
 /* Whole files that survive a crash: written beside and renamed, read at once, or appended to and synced.
  *
  * A failure is EPACT_E_DISK with a sentence that names the file, the call and the system's reason, EPACT_E_NOMEM when
- * memory is short; a file to be read or cut that does not exist is EPACT_E_NO_FILE. No function leaves a descriptor open or memory allocated when it fails.
+ * memory is short; a file to be read or cut that does not exist is EPACT_E_NO_FILE. No function leaves a descriptor
+ * open or memory allocated when it fails.
  */
 #ifndef EPACT_BASE_FILE_H
 #define EPACT_BASE_FILE_H

@@ -92,7 +92,8 @@ EPACT_API int epact_edges_new(int64_t vertices, int64_t count, int weighted, epa
  * column is not below cols. */
 EPACT_API int epact_sparse_column_entries(const epact_sparse *sparse, int64_t step, int64_t *entries);
 /** The transpose of the columns first .. end - 1, by a counting sort: (end - first) x rows, columns increasing within
- * each row; EPACT_E_MISUSE where an entry's column is not below cols. So the compressed columns of a matrix are the compressed rows of its transpose. */
+ * each row; EPACT_E_MISUSE where an entry's column is not below cols. So the compressed columns of a matrix are the
+ * compressed rows of its transpose. */
 EPACT_API int epact_sparse_transpose(const epact_sparse *sparse, int64_t first, int64_t end, epact_sparse **transpose);
 /** The transpose of the columns first .. end - 1: (end - first) x rows. */
 EPACT_API int epact_dense_transpose(const epact_dense *dense, int64_t first, int64_t end, epact_dense **transpose);

@@ -23,7 +23,8 @@ typedef struct epact_active epact_active;
 /** Over the columns of x, which outlive it (means and scales are not read), of those that can become active: where
  * |phi'| <= 1 (or a Huber width) and sum_i |x_ij| falls short of l1, w_j is 0 at the minimum. `scale`: what each column
  * is multiplied by, 0 or more (0: it never becomes active); NULL: 1. Memory: 24 bytes a row (32 where rows are flat),
- * 124 a column, and what steps add when sweeps are slow: 4 for each pair of the support's columns, at most 64 MiB. Released with epact_release. NULL with a sentence: MISUSE, NOMEM, RANGE (squares would overflow). */
+ * 124 a column, and what steps add when sweeps are slow: 4 for each pair of the support's columns, at most 64 MiB.
+ * Released with epact_release. NULL with a sentence: MISUSE, NOMEM, RANGE (squares would overflow). */
 EPACT_API epact_active *epact_active_new(const epact_columns *x, const epact_loss *loss, double l1,
                                          const double *scale);
 /** How many columns can become active. */
@@ -48,9 +49,9 @@ typedef struct {
   double share;      /* the violations are to fall to this share of what they were (1-norm) */
 } epact_active_options;
 
-/** step[j] for the columns of the list (and the intercept) from the derivatives u and curvatures d of each row, 0 or more;
- * move = X step. Returns the sweeps made; *slope: the model's slope along the step, below 0; *settled: whether the violations fell to
- * their share. EPACT_E_DIVERGED. */
+/** step[j] for the columns of the list (and the intercept) from the derivatives u and curvatures d of each row, 0 or
+ * more; move = X step. Returns the sweeps made; *slope: the model's slope along the step, below 0; *settled: whether
+ * the violations fell to their share. EPACT_E_DIVERGED. */
 EPACT_API int64_t epact_active_step(epact_active *active, const epact_active_options *options, const uint32_t *list,
                                     int64_t count, const double *u, const double *d, const double *w, double *step,
                                     double *move, double *slope, int *settled);

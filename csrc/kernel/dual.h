@@ -1,6 +1,7 @@
 /* Dual coordinate descent for linear models with many columns and an l2 > 0.
  *
- *   minimise  F(w, b) = sum_i phi(x_i'w + b, y_i) + l2/2 ||w||^2,   dual:  maximise  -sum_i phi*(-v_i) - ||X'v||^2 / (2 l2)
+ *   minimise  F(w, b) = sum_i phi(x_i'w + b, y_i) + l2/2 ||w||^2,
+ *   dual:  maximise  -sum_i phi*(-v_i) - ||X'v||^2 / (2 l2)
  *
  * with w = X'v / l2 and, where there is an intercept, 1'v = 0. A sweep visits the rows in random order and puts each v_i
  * where the dual is highest, which costs two passes over the row:

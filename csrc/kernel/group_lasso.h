@@ -30,8 +30,8 @@ typedef struct {
 
 enum { EPACT_GROUP_EXACT = 96 };
 
-/** What is known of the groups' matrices: 16 bytes a group, 8 |g| (|g| + 1) more for one that was active, 56 n and 48 bytes a column of those that are not 0.
- * Not to be shared by threads. */
+/** What is known of the groups' matrices: 16 bytes a group, 8 |g| (|g| + 1) more for one that was active, 56 n and 48
+ * bytes a column of those that are not 0. Not to be shared by threads. */
 typedef struct epact_group_lasso epact_group_lasso;
 
 /** Over columns and groups that outlive it, and are not checked. Released with epact_release. NULL: memory is short. */
@@ -49,8 +49,9 @@ EPACT_API void epact_group_lasso_correlations(epact_group_lasso *state, const ui
                                               double lambda, double l2, const double *b, const double *residual,
                                               double *correlation, epact_lasso_certificate *certificate);
 
-/** The groups that matter, of list[0 .. listed - 1] or of all when `list` is NULL: b_g is not 0, or correlation[g] > level
- * and among the `most` largest such. Writes them to `active` (room for all; may be `list`), rising, and returns how many. */
+/** The groups that matter, of list[0 .. listed - 1] or of all when `list` is NULL: b_g is not 0, or correlation[g] >
+ * level and among the `most` largest such. Writes them to `active` (room for all; may be `list`), rising, and returns
+ * how many. */
 EPACT_API int64_t epact_group_lasso_choose(epact_group_lasso *state, const uint32_t *list, int64_t listed, double level,
                                            int64_t most, const double *b, const double *correlation, uint32_t *active);
 

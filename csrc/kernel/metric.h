@@ -33,8 +33,8 @@ EPACT_API double epact_metric_gradient_f(const epact_metric *metric, const float
                                          float *scratch);
 
 /** For a diagonal metric d^2 = sum_j a_j e_j^2: adds the derivative by a of the sum of d over the pairs, sum of
- * e_j^2 / (2 d), to `sum` (a pair at distance 0 adds nothing), and returns the sum of d. NULL for a: adds e_j^2 and returns
- * 0. */
+ * e_j^2 / (2 d), to `sum` (a pair at distance 0 adds nothing), and returns the sum of d. NULL for a: adds e_j^2 and
+ * returns 0. */
 EPACT_API double epact_metric_diagonal(const epact_metric *metric, const double *a, int64_t pairs,
                                        const uint32_t *first, const uint32_t *second, double *sum);
 

@@ -50,8 +50,8 @@ EPACT_API int epact_mf_check(const epact_mf_ratings *ratings, int64_t users, int
                              int64_t *item_count, epact_mf_summary *summary);
 
 /** Factors of rows first .. end - 1 of one side (`row` is that side's array, `side` 0 for users and 1 for items)
- * from N(0, deviation^2), to the 24 bits of a float, and biases 0. Row i draws from the stream (seed, side + 1, i): the same numbers however
- * the rows are divided among workers. EPACT_E_MISUSE when stride <= factors. */
+ * from N(0, deviation^2), to the 24 bits of a float, and biases 0. Row i draws from the stream (seed, side + 1, i): the
+ * same numbers however the rows are divided among workers. EPACT_E_MISUSE when stride <= factors. */
 EPACT_API int epact_mf_init(float *row, int64_t first, int64_t end, int64_t stride, int32_t factors, int side,
                             double deviation, uint64_t seed);
 

@@ -1,6 +1,6 @@
 /* The sweep of mf.c over ratings, for a number of factors known to the compiler. Private, and a template: define
- * LANES (floats in a vector: 4 or 8), FUSED(a, b, c) (a b + c), NAME(base) and TARGET (the attribute of the functions made) before
- * including it, once for each; it undefines them. */
+ * LANES (floats in a vector: 4 or 8), FUSED(a, b, c) (a b + c), NAME(base) and TARGET (the attribute of the functions
+ * made) before including it, once for each; it undefines them. */
 
 #ifndef EPACT_KERNEL_MF_SWEEP_H
 #define EPACT_KERNEL_MF_SWEEP_H

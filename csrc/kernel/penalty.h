@@ -20,8 +20,8 @@ typedef struct {
   const double *weight;   /* [groups]; NULL: the square root of the group's size */
 } epact_penalty;
 
-/** E_MISUSE when a number is negative or not finite, no w is allowed, a group is empty, a member is not below `count` or in
- * two groups, or bounds and groups do not go together; E_NOMEM. */
+/** E_MISUSE when a number is negative or not finite, no w is allowed, a group is empty, a member is not below `count`
+ * or in two groups, or bounds and groups do not go together; E_NOMEM. */
 EPACT_API int epact_penalty_check(const epact_penalty *penalty, int64_t count);
 /** penalty(w) of `count` coordinates; infinity outside of the bounds. */
 EPACT_API double epact_penalty_value(const epact_penalty *penalty, int64_t count, const double *w);

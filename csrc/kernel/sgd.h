@@ -16,8 +16,8 @@
  * where coordinate j has paid settled[j] of the threshold so far. 0 must be within low .. high, or l1 = l2 = 0: then
  * only coordinates that a row moves have to be cut.
  *
- * No function keeps or frees an array, or checks ids: epact_rows_check does, once. Rows of a dense matrix have `start` and
- * `index` NULL; row i is value[i * columns ..]. */
+ * No function keeps or frees an array, or checks ids: epact_rows_check does, once. Rows of a dense matrix have `start`
+ * and `index` NULL; row i is value[i * columns ..]. */
 #ifndef EPACT_KERNEL_SGD_H
 #define EPACT_KERNEL_SGD_H
 

@@ -29,8 +29,9 @@ typedef struct {
 /** Places in a row of W for so many classes. */
 EPACT_API int64_t epact_softmax_stride(int32_t classes);
 
-/** EPACT_OK when the matrix is well formed (epact_rows_check), there are at least two classes, and each label (unless `label` is NULL) is one. Otherwise EPACT_E_MISUSE, and the sentence names the row. To
- * be called once: the functions below trust the view. */
+/** EPACT_OK when the matrix is well formed (epact_rows_check), there are at least two classes, and each label (unless
+ * `label` is NULL) is one. Otherwise EPACT_E_MISUSE, and the sentence names the row. To be called once: the functions
+ * below trust the view. */
 EPACT_API int epact_softmax_check(const epact_softmax_data *x);
 
 /** W = scale * direction and the intercepts (NULL: none). Begin with scale = 1. */
@@ -71,9 +72,9 @@ EPACT_API int epact_softmax_gradient(const epact_softmax_data *x, int64_t first,
 EPACT_API int epact_softmax_probabilities(const epact_softmax_data *x, int64_t first, int64_t end,
                                           const double *weights, const double *intercept, double *scratch, double *out);
 
-/** The blocks of 2^shift columns that the rows at positions first .. end - 1 have non-zeros in, each once, in the order of
- * their first: their number (list has room for all). seen[block] is `mark` for those afterwards, and must not be for any
- * before. Dense rows have them all. */
+/** The blocks of 2^shift columns that the rows at positions first .. end - 1 have non-zeros in, each once, in the order
+ * of their first: their number (list has room for all). seen[block] is `mark` for those afterwards, and must not be for
+ * any before. Dense rows have them all. */
 EPACT_API int64_t epact_softmax_touched(const epact_softmax_data *x, const uint32_t *order, int64_t first, int64_t end,
                                         int32_t shift, uint32_t mark, uint32_t *seen, uint32_t *list);
 

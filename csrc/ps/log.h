@@ -1,7 +1,7 @@
 /* A worker's private update log of one table: what inc adds to, what clock() publishes.
  *
- * Dense updates: an accumulator row per touched row, in a slab, which is zeroed when a row is touched. Sparse updates: (row, col, delta)
- * entries appended, sorted and summed when the log is sealed or has doubled. */
+ * Dense updates: an accumulator row per touched row, in a slab, which is zeroed when a row is touched. Sparse updates:
+ * (row, col, delta) entries appended, sorted and summed when the log is sealed or has doubled. */
 #ifndef EPACT_PS_LOG_H
 #define EPACT_PS_LOG_H
 

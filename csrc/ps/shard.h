@@ -111,8 +111,8 @@ int epact_shard_pass_cut(epact_shard *shard, const epact_outbox *outbox);
 /** The worker in the slot is lost, or was given up: what has come from it without a gap is its last. Its messages are
  * refused from now on (E_FENCED); nobody waits for it any more. */
 int epact_shard_evict(epact_shard *shard, int slot, const epact_outbox *outbox);
-/** `count` workers more, from slot `first` on, of one more process, which begin at the minimum clock. They read no changes. Told again, it
- * does nothing. */
+/** `count` workers more, from slot `first` on, of one more process, which begin at the minimum clock. They read no
+ * changes. Told again, it does nothing. */
 int epact_shard_admit(epact_shard *shard, int first, int count);
 
 /** Takes one message, emits the answers. A negative code is a failure of this process (memory);

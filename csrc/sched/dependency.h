@@ -14,7 +14,8 @@ typedef struct epact_dependency epact_dependency;
 
 /** `x` and `squared_norm` (one for each column, as the model sees it; 0: it correlates with nothing) are not copied
  * and must outlive it. `normalise` 0: |x_j'x_k| itself is compared. At most `cache_bytes` are spent on pairs, or on
- * dense columns in single precision; 4 bytes for each row if x is sparse. EPACT_E_MISUSE, EPACT_E_NOMEM. Released by epact_release. */
+ * dense columns in single precision; 4 bytes for each row if x is sparse. EPACT_E_MISUSE, EPACT_E_NOMEM. Released by
+ * epact_release. */
 EPACT_API int epact_dependency_new(const epact_columns *x, const double *squared_norm, double rho, int normalise,
                                    int64_t cache_bytes, epact_dependency **dependency);
 

@@ -1,6 +1,6 @@
-/* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (columns, files, lasso,
- * readers, scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves out none
- * of those that take long. */
+/* Every call that can fail does, one after the other: `make faults`. `faults SCENES...` plays some (columns, files,
+ * lasso, readers, scheduler, snapshots, jobs); VERBOSE=1 prints each fault and what was said about it; EVERY=1 leaves
+ * out none of those that take long. */
 #include "columns.h"
 #include "files.h"
 #include "job.h"

@@ -45,7 +45,8 @@ static int increment(player *p, int64_t clock)
   return code;
 }
 
-/* After `clocks` clocks of all workers. An increment that was just made is read as well; the other worker's may be, too. */
+/* After `clocks` clocks of all workers. An increment that was just made is read as well; the other worker's may be,
+ * too. */
 static int read_all(player *p, double clocks)
 {
   static const int64_t rows[] = { 7, 1000000, 5 };
