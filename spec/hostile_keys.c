@@ -101,6 +101,22 @@ static void expect_unwelcome(const good_job *job, const char *keys, const char *
   epact_process_close(process);
 }
 
+/* A handshake that waits for lost packets ends after seconds too, but it is no refusal. */
+static void tell_refusals_from_losses(const good_job *job)
+{
+  const epact_net *net = job->process[0]->net;
+  int event = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+  double now = epact_now();
+  epact_broken_off none = { 0, 0 }, soon = { now - 2, now - 0.1 }, late = { now - 10, now - 5 };
+  EXPECT(!epact_security_event(net, 1, event, 0, &none), "the first handshake that breaks off is a refusal");
+  EXPECT(none.first >= now && none.last == none.first, "it is not noted");
+  EXPECT(epact_security_event(net, 1, event, 0, &soon) == EPACT_E_AUTH, "one after another is no refusal");
+  EXPECT(!epact_security_event(net, 1, event, 0, &late), "one that came after 5 s is a refusal");
+  EXPECT(late.first >= now, "a handshake counts with one of 5 s ago");
+  EXPECT(!epact_security_event(net, 1, ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, &soon) && soon.first == 0,
+         "a handshake that succeeds is not the end of it");
+}
+
 int main(void)
 {
   good_job job;
@@ -129,6 +145,7 @@ int main(void)
 
   good_job_start(&job, NULL, NULL);
   expect_unwelcome(&job, root.folder, "works without keys");
+  tell_refusals_from_losses(&job);
   good_job_end(&job);
 
   snprintf(command, sizeof command, "rm -r %s", base);

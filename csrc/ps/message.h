@@ -32,7 +32,7 @@ typedef enum {
   EPACT_M_REGISTER,  /* to rank 0: text = endpoint, slot = workers */
   EPACT_M_MEMBERS,   /* from rank 0: text = "workers endpoint\n" for every rank */
   EPACT_M_STOP,      /* text = reason */
-  EPACT_M_HEARTBEAT, /* nothing but a sign of life */
+  EPACT_M_HEARTBEAT, /* a sign of life; final: the sender needs nothing more of the others */
   EPACT_M_SUSPECT,   /* to rank 0: text = why rank `cursor` seems lost */
   EPACT_M_GONE,      /* from rank 0: rank `cursor` is given up; text = why */
   EPACT_M_ADMIT,     /* from rank 0: rank `cursor` joins with `request` workers from `slot` on; text = its entry */

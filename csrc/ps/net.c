@@ -211,6 +211,7 @@ static void take_frame(epact_net *net, epact_letter *letter)
     if (process->keep) epact_keep_take(process->keep, m);
   } else if (m->kind == EPACT_M_MEMBERS || m->kind == EPACT_M_HEARTBEAT) {
     epact_liveness_heard(net, m->sender);
+    if (m->kind == EPACT_M_HEARTBEAT && m->final) epact_liveness_parted(net, m->sender);
   } else if (!belongs(process, m)) {
     epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a frame of rank %d for worker %d", m->sender, m->slot);
   } else if (m->kind == EPACT_M_PUSH) {

@@ -89,8 +89,9 @@ struct epact_net {
   double lease, heartbeat; /* seconds */
   double ticked;           /* when the last tick was */
   pthread_t heart;
-  bool beats; /* the thread of heartbeats runs */
-  bool rests; /* it is to end; under rest_lock */
+  atomic_bool parts; /* this process needs nothing more of the others */
+  bool beats;        /* the thread of heartbeats runs */
+  bool rests;        /* it is to end; under rest_lock */
   pthread_mutex_t rest_lock;
   pthread_cond_t rest;
 };
@@ -136,8 +137,13 @@ int epact_security_watch(epact_net *net, void *dealer, int rank);
 int epact_security_client(epact_net *net, void *dealer, int rank);
 /** Takes an event off a socket's monitor; false when there is none. */
 bool epact_net_event(void *monitor, int *number, int64_t *value);
-/** E_AUTH when an event of the DEALER to `rank` means that the handshake will not succeed. *unclear: 0 at first. */
-int epact_security_event(const epact_net *net, int rank, int number, int64_t value, double *unclear);
+/** Handshakes that broke off one soon after another: when the first and the last did so; 0: there are none. */
+typedef struct {
+  double first, last;
+} epact_broken_off;
+
+/** E_AUTH when an event of the DEALER to `rank` means that the handshake will not succeed. */
+int epact_security_event(const epact_net *net, int rank, int number, int64_t value, epact_broken_off *broken);
 
 /* net_parts.c */
 /** The head of the part that begins at `offset` of a frame. @return the bytes of the frame in it */
@@ -188,10 +194,11 @@ struct epact_peer {
   double heard; /* when its last frame came */
   double cut;   /* when its connection closed; 0 while it is open */
   atomic_bool is_cut;
-  double unclear; /* since when handshakes with it break off; 0: they do not */
-  double fenced;  /* when it was told last that it was given up, or rank 0 that it seems lost */
-  char *reason;   /* why it was given up; NULL: it was not */
-  bool *settled;  /* by own worker: its shard has told that the last batch is applied; NULL: none yet */
+  atomic_bool parted; /* it needs nothing more of this process */
+  epact_broken_off broken;
+  double fenced; /* when it was told last that it was given up, or rank 0 that it seems lost */
+  char *reason;  /* why it was given up; NULL: it was not */
+  bool *settled; /* by own worker: its shard has told that the last batch is applied; NULL: none yet */
   int32_t settled_count;
 };
 /** Begins to watch the other processes, and to tell them that this one is there. lease <= 0: the default. */
@@ -203,6 +210,8 @@ void epact_liveness_close(epact_net *net);
 void epact_liveness_heard(epact_net *net, int rank);
 /** The shard of `rank` has applied the last batch of an own worker. */
 void epact_liveness_settled(epact_net *net, int rank, int local);
+/** `rank` needs nothing more of this process: it has said so, or is not there any more. */
+void epact_liveness_parted(epact_net *net, int rank);
 /** It reads no more: it was given up, or its connection is closed for good. */
 bool epact_liveness_has_left(const epact_net *net, int rank);
 /** Sends heartbeats that are due, and stops the job when a process that is needed is lost.

@@ -16,6 +16,15 @@
 #define TICK_SECONDS 0.002    /* between two looks at all processes, however many frames come */
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
+static void send_signs(epact_net *net)
+{
+  epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .final = net->parts, .text = "" };
+  for (int rank = 0; rank < net->size; rank++) {
+    if (rank == net->rank || net->gone[rank]) continue;
+    if (!net->peer[rank].is_cut) epact_net_send(net, rank, &sign); /* else it would only be waited for in the end */
+  }
+}
+
 static void *beat(void *argument)
 {
   epact_net *net = argument;
@@ -23,11 +32,7 @@ static void *beat(void *argument)
   while (!net->rests) {
     struct timespec deadline = epact_deadline_after(net->heartbeat);
     if (pthread_cond_timedwait(&net->rest, &net->rest_lock, &deadline) == 0) continue;
-    for (int rank = 0; rank < net->size; rank++) {
-      epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .text = "" };
-      if (rank == net->rank || net->gone[rank]) continue;
-      if (!net->peer[rank].is_cut) epact_net_send(net, rank, &sign); /* else it would only be waited for in the end */
-    }
+    send_signs(net);
   }
   pthread_mutex_unlock(&net->rest_lock);
   return NULL;
@@ -91,6 +96,24 @@ void epact_liveness_settled(epact_net *net, int rank, int local)
   peer->settled_count++;
 }
 
+void epact_net_part(epact_net *net)
+{
+  if (!atomic_exchange(&net->parts, true)) send_signs(net);
+}
+
+void epact_liveness_parted(epact_net *net, int rank)
+{
+  if (!atomic_exchange(&net->peer[rank].parted, true)) epact_process_wake(net->process);
+}
+
+bool epact_net_all_parted(const epact_net *net)
+{
+  for (int rank = 0; rank < net->size; rank++) {
+    if (rank != net->rank && !net->gone[rank] && !net->peer[rank].parted) return false;
+  }
+  return true;
+}
+
 static bool is_closed(const epact_peer *peer, double now)
 {
   return peer->cut > 0 && now - peer->cut > RECONNECT_SECONDS;
@@ -112,7 +135,7 @@ static int take_events(epact_net *net, int rank, double now)
     if (number == ZMQ_EVENT_DISCONNECTED && !(peer->cut > 0)) peer->cut = now;
     peer->is_cut = peer->cut > 0;
     /* Who has closed for good, and whose port another may use by now, is lost and not unkind. */
-    if (!(peer->cut > 0)) code = epact_security_event(net, rank, number, value, &peer->unclear);
+    if (!(peer->cut > 0)) code = epact_security_event(net, rank, number, value, &peer->broken);
   }
   return code;
 }
@@ -182,7 +205,9 @@ long epact_liveness_tick(epact_net *net)
       epact_process_stop(net->process, reason);
     }
     bool silent = now - peer->heard > net->lease;
-    if ((silent || is_closed(peer, now)) && !epact_process_stopped(net->process)) report_loss(net, rank, now);
+    if (!silent && !is_closed(peer, now)) continue;
+    epact_liveness_parted(net, rank);
+    if (!epact_process_stopped(net->process)) report_loss(net, rank, now);
   }
   return wait;
 }

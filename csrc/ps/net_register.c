@@ -246,12 +246,12 @@ int epact_net_ask_to_join(epact_net *net, int workers)
 }
 
 /* A handshake with rank 0 that will not succeed. */
-static int check_welcome(epact_net *net, double *unclear)
+static int check_welcome(epact_net *net, epact_broken_off *broken)
 {
   int number, code = EPACT_OK;
   int64_t value;
   while (!code && epact_net_event(net->monitor[0], &number, &value)) {
-    code = epact_security_event(net, 0, number, value, unclear);
+    code = epact_security_event(net, 0, number, value, broken);
   }
   return code;
 }
@@ -274,9 +274,10 @@ static int send_registration(epact_net *net, int workers)
 static int register_self(epact_net *net, int32_t *workers, double end)
 {
   int own_workers = workers[net->joins ? 0 : net->rank];
-  double next = 0, unclear = 0;
+  double next = 0;
+  epact_broken_off broken = { 0, 0 };
   for (;;) {
-    int code = check_welcome(net, &unclear);
+    int code = check_welcome(net, &broken);
     if (code) return code;
     if (epact_now() > end && net->joins) {
       return epact_fail(EPACT_E_TIMEOUT,

@@ -15,7 +15,8 @@
 
 #define DOMAIN "epact"
 #define HANDSHAKE_MILLISECONDS 5000
-#define UNCLEAR_SECONDS 0.8 /* a handshake that breaks off, again and again for as long, is a refusal */
+#define REFUSED_SECONDS 0.8 /* a handshake that breaks off, again and again for as long, is a refusal ... */
+#define AGAIN_SECONDS 3.0   /* ... unless it was so long in between: then it waits for lost packets */
 #define ZAP_PARTS 7
 
 struct epact_door {
@@ -81,10 +82,10 @@ int epact_security_client(epact_net *net, void *dealer, int rank)
   return EPACT_OK;
 }
 
-int epact_security_event(const epact_net *net, int rank, int number, int64_t value, double *unclear)
+int epact_security_event(const epact_net *net, int rank, int number, int64_t value, epact_broken_off *broken)
 {
   const char *endpoint = net->endpoint[rank];
-  if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) *unclear = 0;
+  if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) *broken = (epact_broken_off){ 0, 0 };
   if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
     return epact_fail(EPACT_E_AUTH, "rank %d at %s does not admit this process's key %.8s...", rank, endpoint,
                       net->keys ? net->keys->public_key : "(none)");
@@ -96,8 +97,9 @@ int epact_security_event(const epact_net *net, int rank, int number, int64_t val
   }
   if (number != ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL && number != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) return EPACT_OK;
   double now = epact_now();
-  if (!(*unclear > 0)) *unclear = now;
-  if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL && now - *unclear < UNCLEAR_SECONDS) return EPACT_OK;
+  if (now - broken->last > AGAIN_SECONDS) broken->first = now;
+  broken->last = now;
+  if (number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL && now - broken->first < REFUSED_SECONDS) return EPACT_OK;
   /* Also where the other side was first to see that one comes with keys and the other without. */
   return epact_fail(
       EPACT_E_AUTH, "rank %d at %s breaks off the handshake: it %s, or is no process of Epact", rank, endpoint,

@@ -74,6 +74,13 @@ static void publish_minimum(epact_process *process, int64_t minimum)
   pthread_mutex_unlock(&process->advance_lock);
 }
 
+void epact_process_wake(epact_process *process)
+{
+  pthread_mutex_lock(&process->advance_lock);
+  pthread_cond_broadcast(&process->advanced);
+  pthread_mutex_unlock(&process->advance_lock);
+}
+
 /* The shard's lock is held. */
 static int pass_cuts(epact_process *process, const epact_outbox *outbox)
 {
@@ -272,27 +279,47 @@ static int settle_workers(epact_process *process, double end)
   return code;
 }
 
-/* Who leaves has been acknowledged by all, so that nobody is left with frames for a process that is gone. */
-int epact_process_drain(epact_process *process, double seconds)
+static bool all_have_finished(epact_process *process)
 {
-  double end = epact_now() + seconds;
-  int code = settle_workers(process, 0); /* a last batch may have been refused */
-  if (code && code != EPACT_E_AGAIN) return code;
-  code = EPACT_OK;
+  return atomic_load(&process->minimum) == EPACT_FOREVER;
+}
+
+static bool all_have_parted(epact_process *process)
+{
+  return !process->net || epact_net_all_parted(process->net);
+}
+
+static int await(epact_process *process, bool (*reached)(epact_process *), double end)
+{
+  int code = EPACT_OK;
+  bool done;
   pthread_mutex_lock(&process->advance_lock);
-  while (process->serves && atomic_load(&process->minimum) < EPACT_FOREVER && !(code = epact_process_check(process)) &&
-         epact_now() < end) {
+  while (!(done = reached(process)) && !(code = epact_process_check(process)) && epact_now() < end) {
     double left = end - epact_now();
     struct timespec deadline = epact_deadline_after(left < SLICE_SECONDS ? (left > 0 ? left : 0) : SLICE_SECONDS);
     pthread_cond_timedwait(&process->advanced, &process->advance_lock, &deadline);
   }
   pthread_mutex_unlock(&process->advance_lock);
   if (code) return code;
-  if (process->serves && atomic_load(&process->minimum) < EPACT_FOREVER) return EPACT_E_AGAIN;
+  return done ? EPACT_OK : EPACT_E_AGAIN;
+}
+
+/* Who leaves has been acknowledged by all, so that nobody is left with frames for a process that is gone. And who
+ * holds a shard stays until the others have heard all that they need of it: its last words may wait for a lost packet
+ * when the end of another of its connections has long come. */
+int epact_process_drain(epact_process *process, double seconds)
+{
+  double end = epact_now() + seconds;
+  int code = settle_workers(process, 0); /* a last batch may have been refused */
+  if (code && code != EPACT_E_AGAIN) return code;
+  if (process->serves && (code = await(process, all_have_finished, end))) return code;
   if ((code = settle_workers(process, end))) return code;
-  if (!process->keep || epact_keep_is_settled(process->keep)) return EPACT_OK;
-  epact_keep_await_room(process->keep, epact_now() + 1); /* a slice, or until something was written */
-  return EPACT_E_AGAIN;
+  if (process->keep && !epact_keep_is_settled(process->keep)) {
+    epact_keep_await_room(process->keep, epact_now() + 1); /* a slice, or until something was written */
+    return EPACT_E_AGAIN;
+  }
+  if (process->net) epact_net_part(process->net);
+  return process->serves ? await(process, all_have_parted, end) : EPACT_OK;
 }
 
 /* ---- a worker's side ---- */

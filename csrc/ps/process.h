@@ -102,6 +102,8 @@ int epact_process_wait(epact_process *process, int64_t need, const char *table);
 void epact_process_give_up(epact_process *process, int rank);
 /** Rank `rank` has joined with `workers` from slot `first` on; *clock: from where this shard takes their batches. */
 int epact_process_admit(epact_process *process, int rank, int first, int workers, int64_t *clock);
+/** Whoever waits for something of the whole job looks up. */
+void epact_process_wake(epact_process *process);
 /** A shard has admitted this process. */
 void epact_process_admitted(epact_process *process, int shard, int64_t clock);
 /** Adds to the sentence of `code` what was being waited for when it came. `table`: a name or NULL. */
@@ -135,6 +137,10 @@ int epact_net_send(epact_net *net, int rank, const epact_message *message);
 int epact_net_ask_to_join(epact_net *net, int workers);
 /** Tells all other processes that the job has stopped. */
 void epact_net_tell_stop(epact_net *net, const char *reason);
+/** Tells the others, once, that this process needs nothing more of them. */
+void epact_net_part(epact_net *net);
+/** Every other process has said so, or is not there any more. */
+bool epact_net_all_parted(const epact_net *net);
 /** Where this process is among those of the job, once it is registered. */
 void epact_net_place(const epact_net *net, int32_t *rank, int32_t *size, int32_t *servers);
 /** Tells the processes that are known why this one cannot begin: the last error, which stays. */

@@ -81,8 +81,10 @@ EPACT_API epact_worker *epact_process_worker(epact_process *process, int index);
 EPACT_API void epact_process_stop(epact_process *process, const char *reason);
 /** The reason given to epact_process_stop, here or by another process; NULL while running. */
 EPACT_API const char *epact_process_stopped(epact_process *process);
-/** Goes on serving this shard until every worker of the job has finished (or the job stops); its own must
- * have. Waits at most `seconds`. @return EPACT_OK, EPACT_E_AGAIN, or EPACT_E_STOPPED */
+/** Goes on serving this shard until every worker of the job has finished, and no other process needs anything more of
+ * this one (or the job stops); its own workers must have finished. Waits at most `seconds`: the processes of a job
+ * must drain at the same time.
+ * @return EPACT_OK, EPACT_E_AGAIN, or EPACT_E_STOPPED */
 EPACT_API int epact_process_drain(epact_process *process, double seconds);
 /** Frees the process and its workers; none of them may be in use. */
 EPACT_API void epact_process_close(epact_process *process);

@@ -120,6 +120,13 @@ function methods:partition_command(i, direction)
     process.quote("add table inet cut; " .. table.concat(rules, "; ")))
 end
 
+--- The shell command after which machine `i` loses what comes from `address` to its `port`, until it is healed.
+function methods:lose_command(i, address, port)
+  return ("ip netns exec %s nft %s"):format(self.name[i], process.quote(("add table inet cut; "
+    .. "add chain inet cut input { type filter hook input priority 0; }; "
+    .. "add rule inet cut input ip saddr %s tcp dport %d drop"):format(address, port)))
+end
+
 --- Ends a partition of machine `i`.
 function methods:heal(i)
   run("%s", self:heal_command(i))
@@ -130,10 +137,17 @@ function methods:heal_command(i)
   return ("ip netns exec %s nft delete table inet cut"):format(self.name[i])
 end
 
+-- The kernel's longest wait on machine `i` before a lost segment is sent anew.
+function methods:patience(i, seconds)
+  process.run(("%s tee /proc/sys/net/ipv4/tcp_rto_max_ms <<<%d >/dev/null 2>&1"):format(self:on(i), 1000 * seconds))
+end
+
 --- What machine `i` sends is delayed by 5 to 15 ms and a tenth of it is lost, where the kernel has netem; else a tenth
--- of what it hears is lost.
+-- of what it hears is lost. The kernel's wait before it sends a lost segment anew doubles each time, to minutes: by
+-- chance, longer than the limit of any spec; it is kept to a second where the kernel (6.15) lets us.
 -- @treturn string "netem" or "loss"
 function methods:disturb(i)
+  self:patience(i, 1)
   local _, code = process.run(("%s tc qdisc add dev e0 root netem delay 10ms 5ms loss 10%%"):format(self:on(i)))
   if code == 0 then return "netem" end
   run("%s nft %s", self:on(i), process.quote("add table inet cut; " ..
@@ -144,6 +158,7 @@ end
 
 --- Ends it.
 function methods:calm(i)
+  self:patience(i, 120)
   process.run(("%s tc qdisc del dev e0 root; %s nft delete table inet cut"):format(self:on(i), self:on(i)))
 end
 
