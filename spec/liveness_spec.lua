@@ -90,6 +90,26 @@ describe("a process whose shard has not told that a last batch is applied", func
   end)
 end)
 
+describe("jobs of processes without a shard, one after another", function()
+  it("end at once: nobody sends words of farewell to who has left, and waits for them to arrive", function()
+    local results, seconds = jobs.run([[
+      local epact = require "epact"
+      for job = 1, 8 do
+        epact.run({ workers = 1, servers = 1 }, function(w)
+          local t = w:table("t", { rows = 3, cols = 1 })
+          for _ = 1, 3 do
+            for row = 0, 2 do t:inc(row, 0, 1) end
+            w:clock()
+          end
+          t:get(0)
+        end)
+      end
+    ]], { processes = 3, transport = "tcp", seconds = 60 })
+    for rank = 0, 2 do assert.equal("", results[rank].errors) end
+    if jobs.timed then assert.is_true(seconds < 8, ("took %g s"):format(seconds)) end -- 1 s on two idle cores
+  end)
+end)
+
 describe("a process that computes for longer than the lease", function()
   it("is not lost: signs of life do not come from the workers' threads", function()
     local results = jobs.run([[

@@ -290,6 +290,7 @@ void epact_net_close(epact_net *net)
     pthread_join(net->thread, NULL);
   }
   epact_liveness_rest(net);
+  epact_liveness_last_look(net);
   bool stopped = net->started && atomic_load(&net->process->stopped);
   for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
     bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);

@@ -212,7 +212,9 @@ void epact_liveness_heard(epact_net *net, int rank);
 void epact_liveness_settled(epact_net *net, int rank, int local);
 /** `rank` needs nothing more of this process: it has said so, or is not there any more. */
 void epact_liveness_parted(epact_net *net, int rank);
-/** It reads no more: it was given up, or its connection is closed for good. */
+/** When the net's thread has ended: learns which connections have closed since. */
+void epact_liveness_last_look(epact_net *net);
+/** It reads no more: it was given up, has parted, or its connection is closed for good. */
 bool epact_liveness_has_left(const epact_net *net, int rank);
 /** Sends heartbeats that are due, and stops the job when a process that is needed is lost.
  * @return milliseconds until the next tick is due */

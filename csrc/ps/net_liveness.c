@@ -16,11 +16,12 @@
 #define TICK_SECONDS 0.002    /* between two looks at all processes, however many frames come */
 #define RECONNECT_SECONDS 1.0 /* a closed connection may come back within */
 
-static void send_signs(epact_net *net)
+/* To the first `ranks` processes. A worker without a shard that has parted reads no more. */
+static void send_signs(epact_net *net, int ranks)
 {
   epact_message sign = { .kind = EPACT_M_HEARTBEAT, .shard = net->rank, .slot = -1, .final = net->parts, .text = "" };
-  for (int rank = 0; rank < net->size; rank++) {
-    if (rank == net->rank || net->gone[rank]) continue;
+  for (int rank = 0; rank < ranks; rank++) {
+    if (rank == net->rank || net->gone[rank] || (rank >= net->servers && net->peer[rank].parted)) continue;
     if (!net->peer[rank].is_cut) epact_net_send(net, rank, &sign); /* else it would only be waited for in the end */
   }
 }
@@ -32,7 +33,7 @@ static void *beat(void *argument)
   while (!net->rests) {
     struct timespec deadline = epact_deadline_after(net->heartbeat);
     if (pthread_cond_timedwait(&net->rest, &net->rest_lock, &deadline) == 0) continue;
-    send_signs(net);
+    send_signs(net, net->size);
   }
   pthread_mutex_unlock(&net->rest_lock);
   return NULL;
@@ -98,7 +99,7 @@ void epact_liveness_settled(epact_net *net, int rank, int local)
 
 void epact_net_part(epact_net *net)
 {
-  if (!atomic_exchange(&net->parts, true)) send_signs(net);
+  if (!atomic_exchange(&net->parts, true)) send_signs(net, net->servers); /* the others do not wait for it */
 }
 
 void epact_liveness_parted(epact_net *net, int rank)
@@ -121,7 +122,16 @@ static bool is_closed(const epact_peer *peer, double now)
 
 bool epact_liveness_has_left(const epact_net *net, int rank)
 {
-  return net->gone[rank] || (net->peer && is_closed(&net->peer[rank], epact_now()));
+  if (net->gone[rank] || !net->peer) return net->gone[rank];
+  const epact_peer *peer = &net->peer[rank];
+  return is_closed(peer, epact_now()) || (peer->parted && (rank >= net->servers || peer->cut > 0));
+}
+
+static void note_event(epact_peer *peer, int number, double now)
+{
+  if (number == ZMQ_EVENT_CONNECTED) peer->cut = 0;
+  if (number == ZMQ_EVENT_DISCONNECTED && !(peer->cut > 0)) peer->cut = now;
+  peer->is_cut = peer->cut > 0;
 }
 
 /* E_AUTH when the other side will not have us. */
@@ -131,9 +141,7 @@ static int take_events(epact_net *net, int rank, double now)
   int number, code = EPACT_OK;
   int64_t value;
   while (!code && epact_net_event(net->monitor[rank], &number, &value)) {
-    if (number == ZMQ_EVENT_CONNECTED) peer->cut = 0;
-    if (number == ZMQ_EVENT_DISCONNECTED && !(peer->cut > 0)) peer->cut = now;
-    peer->is_cut = peer->cut > 0;
+    note_event(peer, number, now);
     /* Who has closed for good, and whose port another may use by now, is lost and not unkind. */
     if (!(peer->cut > 0)) code = epact_security_event(net, rank, number, value, &peer->broken);
   }
@@ -161,6 +169,16 @@ static bool is_needed(const epact_net *net, int rank, int *first, int *last, int
   }
   pthread_rwlock_unlock(&process->shard_lock);
   return needed || (rank < process->servers && net->peer[rank].settled_count < process->workers);
+}
+
+void epact_liveness_last_look(epact_net *net)
+{
+  int number;
+  int64_t value;
+  for (int rank = 0; net->peer && rank < net->size; rank++) {
+    while (net->monitor[rank] && epact_net_event(net->monitor[rank], &number, &value))
+      note_event(&net->peer[rank], number, epact_now());
+  }
 }
 
 static void report_loss(epact_net *net, int rank, double now)

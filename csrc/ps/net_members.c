@@ -91,6 +91,7 @@ static int admit_here(epact_net *net, int rank, int first, int workers)
   int code = epact_process_admit(process, rank, first, workers, &clock);
   epact_message answer = { .kind = EPACT_M_ADMITTED, .shard = net->rank, .slot = first, .clock = clock, .text = "" };
   if (code == EPACT_E_STOPPED) { /* too late: the job is over */
+    epact_liveness_parted(net, rank);
     answer.kind = EPACT_M_STOP;
     answer.text = epact_error_message();
   } else if (code)
@@ -135,16 +136,13 @@ static void decline(epact_net *net, const epact_entry *entry, const char *reason
   epact_message stop = { .kind = EPACT_M_STOP, .shard = spare, .slot = -1, .text = reason };
   if (net->number[spare] == entry->number) return;
   epact_refuse(&net->refusals, EPACT_REFUSED_SENDER, "a process that wants to join: %s", reason);
-  pthread_mutex_lock(&net->send_lock);
-  if (net->dealer[spare]) {
-    zmq_socket_monitor(net->dealer[spare], NULL, 0);
-    zmq_close(net->dealer[spare]);
-  }
-  if (net->monitor[spare]) zmq_close(net->monitor[spare]);
-  net->monitor[spare] = net->dealer[spare] = NULL;
-  pthread_mutex_unlock(&net->send_lock);
   epact_entry_keep(net, spare, entry);
-  if (!epact_net_connect(net, spare)) epact_net_send(net, spare, &stop);
+  pthread_mutex_lock(&net->send_lock);
+  if (net->dealer[spare]) zmq_close(net->dealer[spare]);
+  net->dealer[spare] = NULL;
+  int code = epact_net_dial(net, spare, &net->dealer[spare], false);
+  pthread_mutex_unlock(&net->send_lock);
+  if (!code) epact_net_send(net, spare, &stop);
 }
 
 int epact_members_join(epact_net *net, const epact_letter *letter)
@@ -164,8 +162,12 @@ int epact_members_join(epact_net *net, const epact_letter *letter)
     return code ? code : announce(net, rank, first, count_workers(process, rank));
   }
   int rank = net->size;
-  if (!process->elastic || rank >= net->capacity - 1 || process->slots + m->slot > EPACT_MAX_SLOTS) {
-    decline(net, &entry, process->elastic ? "there is no room for one more process" : "the job is not elastic");
+  bool over = atomic_load(&process->minimum) == EPACT_FOREVER;
+  if (!process->elastic || over || rank >= net->capacity - 1 || process->slots + m->slot > EPACT_MAX_SLOTS) {
+    decline(net, &entry,
+            !process->elastic ? "the job is not elastic"
+            : over            ? "all workers have finished"
+                              : "there is no room for one more process");
     return EPACT_OK;
   }
   int first = process->slots, code = add_peer(net, rank, &entry);

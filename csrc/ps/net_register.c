@@ -285,8 +285,9 @@ static int register_self(epact_net *net, int32_t *workers, double end)
                         net->patience, net->endpoint[0]);
     }
     if (epact_now() > end) {
-      return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s", net->rank, net->patience,
-                        net->endpoint[0]);
+      return epact_fail(EPACT_E_TIMEOUT, "rank %d waited %g s for rank 0 at %s%s", net->rank, net->patience,
+                        net->endpoint[0],
+                        broken.last > 0 ? " (somebody is there, but no handshake has ended: a process of Epact?)" : "");
     }
     if (epact_now() >= next) {
       if ((code = send_registration(net, own_workers))) return code;

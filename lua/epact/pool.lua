@@ -193,7 +193,7 @@ local function drain(self)
 end
 
 --- Ends the workers: publishes what is left, and serves this process's shard until all other processes have
--- finished. Closing twice is allowed.
+-- finished and need nothing more of it: those that hold shards end together. Closing twice is allowed.
 function methods:close()
   if self.closed then return end
   self.closed = true
