@@ -24,7 +24,8 @@ local epact = {
 -- - `workers` (of this process; default: EPACT_WORKERS, or its cores), `seed`, `stats` (print the report)
 -- - `staleness` (0: BSP, default; math.huge: Async), `deterministic` (same bits for any placement of the workers)
 -- - `timeout` (seconds a wait may last, 300), `lease` (seconds of silence after which a process is lost, 10)
--- - `cache` (`{ rows = n, bytes = n }`: the most this process keeps of other processes' rows; 1 GiB)
+-- - `cache` (`{ rows = n, bytes = n }`: the most copies of other processes' rows that the workers of this one share or
+-- that are pushed to it; 1 GiB. Each worker keeps those it has read besides)
 -- - `snapshot` (`{ every = clocks, dir = folder, durability = "snapshot" or "journal" }`), `resume` (true; "if any": or
 -- begin anew; a number: from the snapshot at that clock)
 -- - `on_loss` ("fail"; "continue": without a lost process that holds no shard; "restart": under `epact launch
