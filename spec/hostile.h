@@ -139,6 +139,7 @@ static void *run_rank(void *argument)
                                     .job = job->number,
                                     .timeout = PATIENCE,
                                     .lease = PATIENCE,
+                                    .elastic = 1,
                                     .root = job->root,
                                     .keys = job->keys[rank] };
   epact_process *process = epact_process_open(&options);
@@ -181,7 +182,8 @@ static void good_job_gets_on(good_job *job, const char *beside)
   EXPECT(clocks_begun(job) >= goal, "the good job gets on beside %s", beside);
 }
 
-static void good_job_end(good_job *job)
+/* Its workers finish; its processes are still there. */
+static void good_job_finish(good_job *job)
 {
   pthread_mutex_lock(&job->lock);
   job->end = true;
@@ -194,8 +196,18 @@ static void good_job_end(good_job *job)
              job->sum[rank][row], row, job->last);
     }
   }
+}
+
+static void good_job_close(good_job *job)
+{
   for (int rank = 0; rank < 2; rank++) epact_process_close(job->process[rank]);
   pthread_mutex_destroy(&job->lock);
+}
+
+static inline void good_job_end(good_job *job)
+{
+  good_job_finish(job);
+  good_job_close(job);
 }
 
 static double refused(good_job *job, int reason)

@@ -210,6 +210,41 @@ static void flood(good_job *job, void *socket)
   good_job_gets_on(job, "a flood of random bytes");
 }
 
+/* Each who comes too late is told, not only the first. */
+static void come_late(good_job *job)
+{
+  for (int i = 0; i < 2; i++) {
+    epact_process_options options = {
+      .join = 1, .size = 1, .workers = 1, .job = job->number, .timeout = PATIENCE, .root = job->root
+    };
+    epact_process *process = epact_process_open(&options);
+    EXPECT(!process && epact_error_code() == EPACT_E_STOPPED, "who comes too late hears %s", epact_error_message());
+    EXPECT(strstr(epact_error_message(), "all workers have finished"), "and not '%s'", epact_error_message());
+    epact_process_close(process);
+  }
+}
+
+/* Somebody at the root's address accepts connections and says nothing. */
+static void meet_silence(void)
+{
+  char root[64];
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+  socklen_t length = sizeof address;
+  int s = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT(!bind(s, (struct sockaddr *)&address, length) && !listen(s, IDLE), "a socket listens");
+  getsockname(s, (struct sockaddr *)&address, &length);
+  snprintf(root, sizeof root, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+  epact_process_options options = {
+    .rank = 1, .size = 2, .workers = 1, .timeout = 6, .root = root
+  }; /* 5 s: a handshake */
+  epact_process *process = epact_process_open(&options);
+  EXPECT(!process && epact_error_code() == EPACT_E_TIMEOUT, "a silent root is %s", epact_error_message());
+  EXPECT(strstr(epact_error_message(), "no handshake has ended"), "it is not told from nobody: %s",
+         epact_error_message());
+  epact_process_close(process);
+  close(s);
+}
+
 static void check_words(FILE *words, double seconds)
 {
   char line[1024];
@@ -244,7 +279,10 @@ int main(void)
   flood(&job, s.socket);
   stay_idle(&job);
   stranger_close(&s);
-  good_job_end(&job);
+  good_job_finish(&job);
+  come_late(&job);
+  good_job_close(&job);
+  meet_silence();
   dup2(stderr_copy, 2);
   check_words(words, epact_now() - begin);
   fclose(words);

@@ -140,7 +140,7 @@ bool epact_keep_is_full(epact_keep *keep)
 void epact_keep_emit(void *context, const epact_message *message)
 {
   epact_keep *keep = context;
-  bool over = atomic_load(&keep->process->minimum) == EPACT_FOREVER;
+  bool over = epact_process_is_over(keep->process);
   if (message->shard != keep->keeper.rank) {
     if (over && message->kind == EPACT_M_SAVED && message->final) return; /* rank 0 waits for parts only, or has left */
     if (epact_net_send(keep->process->net, message->shard, message))
@@ -169,7 +169,7 @@ void epact_keep_lose(epact_keep *keep, int rank)
 
 static int hear(epact_keep *keep, const epact_message *message)
 {
-  keep->keeper.ending = atomic_load(&keep->process->minimum) == EPACT_FOREVER;
+  keep->keeper.ending = epact_process_is_over(keep->process);
   int code = epact_keeper_step(&keep->keeper, message);
   atomic_store(&keep->durable, keep->keeper.durable);
   if (code != EPACT_E_PROTO) return code;

@@ -280,6 +280,16 @@ void epact_net_place(const epact_net *net, int32_t *rank, int32_t *size, int32_t
   *servers = net->servers;
 }
 
+/* What is queued for who reads no more is not waited for. */
+static void close_dealer(const epact_net *net, int rank, void *dealer)
+{
+  bool waits = net->started && !atomic_load(&net->process->stopped) && !epact_liveness_has_left(net, rank);
+  int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
+  if (!dealer) return;
+  zmq_setsockopt(dealer, ZMQ_LINGER, &linger, sizeof linger);
+  zmq_close(dealer);
+}
+
 void epact_net_close(epact_net *net)
 {
   if (!net) return;
@@ -291,23 +301,12 @@ void epact_net_close(epact_net *net)
   }
   epact_liveness_rest(net);
   epact_liveness_last_look(net);
-  bool stopped = net->started && atomic_load(&net->process->stopped);
   for (int rank = 0; net->dealer && rank < net->capacity; rank++) {
-    bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);
-    int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
-    if (!net->dealer[rank]) continue;
     /* An event that finds nobody to take it any more would not be freed. */
-    if (net->monitor[rank]) zmq_socket_monitor(net->dealer[rank], NULL, 0);
-    zmq_setsockopt(net->dealer[rank], ZMQ_LINGER, &linger, sizeof linger);
-    zmq_close(net->dealer[rank]);
+    if (net->dealer[rank] && net->monitor[rank]) zmq_socket_monitor(net->dealer[rank], NULL, 0);
+    close_dealer(net, rank, net->dealer[rank]);
   }
-  for (int rank = 0; net->slow && rank < net->capacity; rank++) {
-    bool waits = net->started && !stopped && !epact_liveness_has_left(net, rank);
-    int linger = waits ? LINGER_MILLISECONDS : STOPPED_LINGER_MILLISECONDS;
-    if (!net->slow[rank]) continue;
-    zmq_setsockopt(net->slow[rank], ZMQ_LINGER, &linger, sizeof linger);
-    zmq_close(net->slow[rank]);
-  }
+  for (int rank = 0; net->slow && rank < net->capacity; rank++) close_dealer(net, rank, net->slow[rank]);
   epact_liveness_close(net);
   for (int rank = 0; net->monitor && rank < net->capacity; rank++) {
     if (net->monitor[rank]) zmq_close(net->monitor[rank]);

@@ -162,7 +162,7 @@ int epact_members_join(epact_net *net, const epact_letter *letter)
     return code ? code : announce(net, rank, first, count_workers(process, rank));
   }
   int rank = net->size;
-  bool over = atomic_load(&process->minimum) == EPACT_FOREVER;
+  bool over = epact_process_is_over(process);
   if (!process->elastic || over || rank >= net->capacity - 1 || process->slots + m->slot > EPACT_MAX_SLOTS) {
     decline(net, &entry,
             !process->elastic ? "the job is not elastic"

@@ -279,17 +279,12 @@ static int settle_workers(epact_process *process, double end)
   return code;
 }
 
-static bool all_have_finished(epact_process *process)
-{
-  return atomic_load(&process->minimum) == EPACT_FOREVER;
-}
-
-static bool all_have_parted(epact_process *process)
+static bool all_have_parted(const epact_process *process)
 {
   return !process->net || epact_net_all_parted(process->net);
 }
 
-static int await(epact_process *process, bool (*reached)(epact_process *), double end)
+static int await(epact_process *process, bool (*reached)(const epact_process *), double end)
 {
   int code = EPACT_OK;
   bool done;
@@ -312,7 +307,7 @@ int epact_process_drain(epact_process *process, double seconds)
   double end = epact_now() + seconds;
   int code = settle_workers(process, 0); /* a last batch may have been refused */
   if (code && code != EPACT_E_AGAIN) return code;
-  if (process->serves && (code = await(process, all_have_finished, end))) return code;
+  if (process->serves && (code = await(process, epact_process_is_over, end))) return code;
   if ((code = settle_workers(process, end))) return code;
   if (process->keep && !epact_keep_is_settled(process->keep)) {
     epact_keep_await_room(process->keep, epact_now() + 1); /* a slice, or until something was written */

@@ -102,6 +102,11 @@ int epact_process_wait(epact_process *process, int64_t need, const char *table);
 void epact_process_give_up(epact_process *process, int rank);
 /** Rank `rank` has joined with `workers` from slot `first` on; *clock: from where this shard takes their batches. */
 int epact_process_admit(epact_process *process, int rank, int first, int workers, int64_t *clock);
+/** Whether all workers of the job have finished, as this process's shard knows. */
+static inline bool epact_process_is_over(const epact_process *process)
+{
+  return atomic_load(&process->minimum) == EPACT_FOREVER;
+}
 /** Whoever waits for something of the whole job looks up. */
 void epact_process_wake(epact_process *process);
 /** A shard has admitted this process. */

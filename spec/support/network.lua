@@ -108,6 +108,13 @@ function methods:partition(i, direction)
   run("%s", self:partition_command(i, direction))
 end
 
+local hears = "add chain inet cut input { type filter hook input priority 0; }; add rule inet cut input %s drop"
+
+-- The shell command that sets rules of nft on machine `i`, until it is healed.
+local function cut_command(self, i, rules)
+  return ("ip netns exec %s nft %s"):format(self.name[i], process.quote("add table inet cut; " .. rules))
+end
+
 --- The shell command for it.
 function methods:partition_command(i, direction)
   local rules = {}
@@ -116,15 +123,12 @@ function methods:partition_command(i, direction)
       rules[#rules + 1] = ("add chain inet cut %s { type filter hook %s priority 0; policy drop; }"):format(hook, hook)
     end
   end
-  return ("ip netns exec %s nft %s"):format(self.name[i],
-    process.quote("add table inet cut; " .. table.concat(rules, "; ")))
+  return cut_command(self, i, table.concat(rules, "; "))
 end
 
 --- The shell command after which machine `i` loses what comes from `address` to its `port`, until it is healed.
 function methods:lose_command(i, address, port)
-  return ("ip netns exec %s nft %s"):format(self.name[i], process.quote(("add table inet cut; "
-    .. "add chain inet cut input { type filter hook input priority 0; }; "
-    .. "add rule inet cut input ip saddr %s tcp dport %d drop"):format(address, port)))
+  return cut_command(self, i, hears:format(("ip saddr %s tcp dport %d"):format(address, port)))
 end
 
 --- Ends a partition of machine `i`.
@@ -150,9 +154,7 @@ function methods:disturb(i)
   self:patience(i, 1)
   local _, code = process.run(("%s tc qdisc add dev e0 root netem delay 10ms 5ms loss 10%%"):format(self:on(i)))
   if code == 0 then return "netem" end
-  run("%s nft %s", self:on(i), process.quote("add table inet cut; " ..
-    "add chain inet cut input { type filter hook input priority 0; }; " ..
-    "add rule inet cut input iif e0 numgen random mod 100 < 10 drop"))
+  run("%s", cut_command(self, i, hears:format "iif e0 numgen random mod 100 < 10"))
   return "loss"
 end
 
