@@ -108,7 +108,9 @@ describe("LDA by rotation", function()
     local mean = { documents = 0, rotation = 0 }
     for seed = 1, 4 do
       for order in pairs(mean) do
-        local history = train({ workers = 4, seed = seed }, { order = order, sweeps = 40, every = 4 }).history
+        -- Deterministic: when other counts come at other moments, a chain may stay with two groups in a topic.
+        local history = train({ workers = 4, seed = seed, deterministic = order == "documents" }, { order = order,
+          sweeps = 40, every = 4 }).history
         for i = 6, 10 do mean[order] = mean[order] + history[i].likelihood / 20 end
       end
     end

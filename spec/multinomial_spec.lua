@@ -319,7 +319,7 @@ describe("SGD for multinomial logistic regression", function()
   end)
 
   it("says when it diverges, and keeps the last good model", function()
-    -- A line separates these rows: huge steps find one by luck, and no loss is left. The penalty tells how far they went.
+    -- A line separates these rows: huge steps find one by luck, and no loss is left. The penalty tells how far.
     local function diverge(size, on)
       return fit(X, y, { workers = 2 }, { l2 = 0.1 / size, step = size, on_divergence = on, epochs = 8, tolerance = 0 })
     end

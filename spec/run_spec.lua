@@ -194,19 +194,19 @@ describe("an error in a worker", function()
   end)
 
   it("of a timeout names whom it waited for", function()
-    local message = failure({ workers = 2, timeout = 0.2 }, function(w)
+    local message = failure({ workers = 2, timeout = 1 }, function(w)
       local t = w:table("counts", { rows = 1, cols = 1 })
       if w.id == 1 then while not w:stopped() do w:now() end end
       w:clock()
       t:get(0)
     end)
-    assert.matches("worker 0: .*get: table 'counts': waited 0%.2 s for worker 1 %(rank 0%), which is at clock 0 of 1 "
+    assert.matches("worker 0: .*get: table 'counts': waited 1 s for worker 1 %(rank 0%), which is at clock 0 of 1 "
       .. "%[E_TIMEOUT%]", message)
-    message = failure({ workers = 2, timeout = 0.2 }, function(w)
+    message = failure({ workers = 2, timeout = 1 }, function(w)
       if w.id == 1 then while not w:stopped() do w:now() end end
       w:barrier()
     end)
-    assert.matches(": barrier: waited 0%.2 s for worker 1 %(rank 0%)", message)
+    assert.matches(": barrier: waited 1 s for worker 1 %(rank 0%)", message)
   end)
 
   it("of a sum that overflows names the cell", function()

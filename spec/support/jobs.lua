@@ -20,6 +20,10 @@ for ((rank = 0; rank < size; rank++)); do
     >"$folder/output.$rank" 2>"$folder/errors.$rank" &
   pid[rank]=$!
 done
+if [ "$together" = true ]; then
+  for ((i = 0; i < size; i++)); do read -r -u 3 _; done
+  for ((i = 0; i < size; i++)); do echo go >&4; done
+fi
 for ((i = 0; i < ready; i++)); do read -r -u 3 _; done
 begin=$EPOCHREALTIME
 if [ -n "$beside" ]; then
@@ -55,7 +59,7 @@ end
 -- name, sent to the ranks of the list `signalled`, default 0) after `ready` (1) calls of `jobs.ready()`; `root` (an
 -- endpoint, instead of one of the transport); `prefix` (by rank from 0: words before the command, as
 -- `ip netns exec a env X=1`); `beside` (a shell command, run after the calls of `jobs.ready()`; as many calls of
--- `jobs.await()` wait for its end)
+-- `jobs.await()` wait for its end); `together` (each calls `jobs.together()` first, and waits there for the last)
 -- @treturn table by rank from 0: `{ code, output, errors }`; `code` is nil when it was killed
 -- @treturn number seconds from the signal (or the start) to the end of the last process
 function jobs.run(text, given)
@@ -71,7 +75,7 @@ function jobs.run(text, given)
   local settings = ("root=. folder=%s size=%d endpoint=%s ready=%d signal=%s signalled=%s\n"):format(folder, size,
     process.quote(given.root or endpoint(given.transport, folder)), ready, given.signal or "INT",
     given.signal and process.quote(table.concat(given.signalled or { 0 }, " ")) or "''")
-  settings = settings .. "beside=" .. process.quote(given.beside or "") .. "\n"
+  settings = settings .. ("beside=%s together=%s\n"):format(process.quote(given.beside or ""), given.together == true)
   for rank = 0, given.prefix and size - 1 or -1 do
     settings = settings .. ("prefix[%d]=%s\n"):format(rank, process.quote(given.prefix[rank] or ""))
   end
@@ -101,6 +105,12 @@ function jobs.await()
   pipe:setvbuf "no" -- one line is this call's
   assert(pipe:read "*l")
   pipe:close()
+end
+
+--- Called by all scripts of a job that runs `together`: waits until the last one has started.
+function jobs.together()
+  jobs.ready()
+  jobs.await()
 end
 
 return jobs
