@@ -408,7 +408,7 @@ describe("distance metric learning", function()
               step(self)
               if self:now() == stop then
                 local begin = core.C.epact_now() -- the journal is written by another thread
-                while self:durable() < stop - 1 and core.C.epact_now() < begin + 5 do end
+                while self:durable() < stop - 1 and not self:stopped() and core.C.epact_now() < begin + 5 do end
                 error "stopped"
               end
             end
