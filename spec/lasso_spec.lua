@@ -47,7 +47,7 @@ describe("lasso over the parameter server", function()
               local rounding = model.status == "STALLED" and model.gap <= 2e-13 * model.history[1].objective
               assert.is_true(model.status == "CONVERGED" or rounding, case.name)
               -- The gap bounds the square of a coefficient's error, and what it leaves depends on the threads' timing.
-              compare(case, model, exact and 1e-6 or 1e-5)
+              compare(case, model, run.workers == 1 and 1e-6 or 1e-5)
             end
           end
         end

@@ -80,7 +80,9 @@ describe("LDA", function()
     local workers, staleness, start = unpack(case)
     it(("with %d workers, staleness %s, %s start: keeps every token, and learns"):format(workers, staleness, start),
       function()
-        local results = train({ workers = workers, staleness = staleness, seed = 4 }, { start = start, blocks = 4 })
+        -- Deterministic: from a sequential start, one run in seventy stays for long with two groups in a topic.
+        local results = train({ workers = workers, staleness = staleness, seed = 4,
+          deterministic = start == "sequential" }, { start = start, blocks = 4 })
         local own, next_document = 0, 0
         for i = 0, workers - 1 do
           local result = results[i][1]

@@ -48,7 +48,7 @@ end)
 
 describe("a process that stands still", function()
   it("is lost when its lease has run out", function()
-    local results = lose(2, "STOP", 1, 6)
+    local results = lose(2, "STOP", 1, 10)
     for other = 0, 1 do
       assert.equal(1, results[other].code, results[other].errors)
       assert.matches("rank 2 was lost %(workers 4 .. 5, .-%): its last sign of life came [%d.]+ s ago",
@@ -113,12 +113,12 @@ end)
 describe("a process that computes for longer than the lease", function()
   it("is not lost: signs of life do not come from the workers' threads", function()
     local results = jobs.run([[
-      print((require "epact".run({ workers = 1, lease = 1 }, function(w)
+      print((require "epact".run({ workers = 1, lease = 2 }, function(w)
         local t = w:table("t", { rows = 1, cols = 1 })
         if w.rank == 1 then
           local C = require "epact.core".C
           local begin = C.epact_now()
-          while C.epact_now() - begin < 2.5 do end
+          while C.epact_now() - begin < 4.5 do end
         end
         t:inc(0, 0, 1)
         w:barrier()
