@@ -535,6 +535,28 @@ static void keeps_two(void)
   memory_close(&m);
 }
 
+/* The journals tell that a clock is durable before its snapshot is complete. */
+static void ends_with_two(void)
+{
+  memory_disk m;
+  run r;
+  memory_open(&m);
+  open_run(&r, &m, 2, RUN);
+  for (int64_t clock = 10; clock <= 20; clock += 10) save_empty(&r, clock);
+  for (int rank = 0; rank < 2; rank++) {
+    const epact_message journaled = { .kind = EPACT_M_SAVED, .sender = rank, .clock = 31, .final = true, .text = "" };
+    EXPECT(!epact_keeper_step(&r.keeper[0], &journaled), "a journal is written");
+  }
+  EXPECT(r.keeper[1].durable == 31 && m.files == 6, "durable %d, %d files", (int)r.keeper[1].durable, m.files);
+  save_empty(&r, 30);
+  EXPECT(r.keeper[0].newest == 30 && m.files == 9, "newest %d, %d files", (int)r.keeper[0].newest, m.files);
+  EXPECT(!epact_keeper_finish(&r.keeper[1]) && m.files == 9, "rank 0 clears up for all");
+  EXPECT(!epact_keeper_finish(&r.keeper[0]) && m.files == 6, "%d files at the end", m.files);
+  EXPECT(has(&m, "clock-20.manifest") && has(&m, "clock-20.part-1") && has(&m, "clock-30.part-0"), "the last two");
+  close_run(&r);
+  memory_close(&m);
+}
+
 /* What a crash left, and what a run that goes on from an older snapshot must not find later. */
 static void sweeps(void)
 {
@@ -566,6 +588,7 @@ int main(void)
   missing();
   of_another();
   keeps_two();
+  ends_with_two();
   sweeps();
   return failures != 0;
 }

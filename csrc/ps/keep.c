@@ -269,6 +269,8 @@ void epact_keep_finish(epact_keep *keep)
   pthread_mutex_unlock(&keep->lock);
   pthread_join(keep->thread, NULL);
   keep->started = false;
+  if (!epact_process_stopped(keep->process) && epact_process_is_over(keep->process))
+    epact_keeper_finish(&keep->keeper); /* rubbish that cannot be removed harms nobody but the disk */
 }
 
 void epact_keep_close(epact_keep *keep)

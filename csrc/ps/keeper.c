@@ -91,6 +91,15 @@ static int remove_old(epact_keeper *k, int64_t before, int64_t journals_from)
   return k->disk->list(k->disk->context, sweep_file, &s);
 }
 
+/* The journals may have told that a clock is durable before the last part of its snapshot came: nothing was told when
+ * that was complete, and nobody has removed what was older. */
+int epact_keeper_finish(epact_keeper *k)
+{
+  if (k->rank != 0 || k->before < 0) return EPACT_OK;
+  k->ending = true;
+  return remove_old(k, k->before, EPACT_FOREVER);
+}
+
 /* ---- opening ---- */
 
 int epact_keeper_open(epact_keeper *k, int64_t newest, int64_t clock)

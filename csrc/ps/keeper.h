@@ -71,6 +71,8 @@ int epact_keeper_append(epact_keeper *keeper, const epact_records *records, int6
 int epact_keeper_write(epact_keeper *keeper, const epact_piece *piece);
 /** Takes SAVED (rank 0), DURABLE or GONE; E_PROTO when it makes no sense. */
 int epact_keeper_step(epact_keeper *keeper, const epact_message *message);
+/** Rank 0: nobody writes any more; what is older than the last two snapshots goes, whoever wrote it. */
+int epact_keeper_finish(epact_keeper *keeper);
 /** Rank 0: the process is lost; snapshots are complete without it. */
 void epact_keeper_lose(epact_keeper *keeper, int rank);
 /** Rank 0: snapshots are being put together. */
