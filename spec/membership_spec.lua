@@ -221,6 +221,7 @@ local growing = [[
         end
         seen[q] = count
       end
+      if w:now() == o.staleness + 2 then print "all are past clock 0" end -- by the SSP rule
       ffi.C.usleep(300)
     end
     if w:now() > last then error "WRONG: joined after the last clock was named" end
@@ -247,6 +248,11 @@ local function began(child, list)
   return tonumber((child:await("begins at clock (%d+)", 20, list)))
 end
 
+-- Who joins then begins at a later clock than 0.
+local function await_all(ranks, list)
+  for rank = 0, #ranks do ranks[rank]:await("all are past clock 0", 20, list) end
+end
+
 describe("an elastic job", function()
   for _, case in ipairs { { 1, 1, 0 }, { 2, 1, 1 }, { 2, 2, 0 }, { 2, 2, 3 } } do
     local founders, joiners, staleness = unpack(case)
@@ -254,7 +260,7 @@ describe("an elastic job", function()
       children.with(function(list)
         local text, expected = grow(2, staleness), {}
         local ranks = start_all(list, text, founders)
-        for rank = 0, founders - 1 do began(ranks[rank], list) end
+        await_all(ranks, list)
         for i = 1, joiners do
           local child = join(list, text)
           assert.is_true(began(child, list) > 0)
@@ -280,7 +286,7 @@ describe("an elastic job", function()
     children.with(function(list)
       local text, joined, expected = grow(1, 0), {}, {}
       local ranks = start_all(list, text, 2)
-      for rank = 0, 1 do began(ranks[rank], list) end
+      await_all(ranks, list)
       for i = 1, 3 do joined[i] = join(list, text) end
       for _, child in ipairs(joined) do assert.is_true(began(child, list) > 0) end
       name_the_end()
@@ -297,7 +303,7 @@ describe("an elastic job", function()
     children.with(function(list)
       local stay = grow(1, 1, 0, false)
       local ranks = start_all(list, stay, 2)
-      for rank = 0, 1 do began(ranks[rank], list) end
+      await_all(ranks, list)
       local leaver = join(list, grow(1, 1, 25, false))
       leaver:await("rows ", 20, list)
       local victim = join(list, stay)

@@ -135,9 +135,16 @@ describe("a pushed table", function()
   end
 
   it("is fresher than the staleness allows", function()
-    local without, with = run(wide:format(3, "false", "type = 'f64'")), run(wide:format(3, "true", "type = 'f64'"))
-    assert.is_true(numbers(with[0]).stale + numbers(with[1]).stale <
-      numbers(without[0]).stale + numbers(without[1]).stale, with[0] .. without[0])
+    local function stale(push) -- of three runs: how processes get the cores decides much
+      local sum = 0
+      for _ = 1, 3 do
+        local printed = run(wide:format(3, push, "type = 'f64'"))
+        sum = sum + numbers(printed[0]).stale + numbers(printed[1]).stale
+      end
+      return sum
+    end
+    local without, with = stale "false", stale "true"
+    assert.is_true(with < without, ("%g, without %g"):format(with, without))
   end)
 
   it("sends nothing for rows that were let go, nor to processes that have left", function()

@@ -403,7 +403,7 @@ describe("SGD", function()
     for _, one in ipairs { step.constant(5e-4), step.adagrad(0.05), step.adarevision(0.5) } do
       local found = minimise(set, labels, { workers = 2 }, { loss = "squared", intercept = true, step = one,
         epochs = 60, tolerance = 0 })
-      local near = one.name == "adarevision" and 1 or 0.1 -- few, long steps
+      local near = one.name == "adarevision" and 2 or 0.1 -- few, long steps
       assert.near(-0.8, found.intercept, near / 20)
       assert.near(180, found.objective, near)
     end
