@@ -29,16 +29,26 @@ local function boundary(set, size, share)
   return low
 end
 
+--- Items [from, to) of part `id` of `parts`: equal numbers of them, but for one more or less.
+-- @tparam number size how many items there are
+-- @tparam number id from 0
+-- @tparam number parts
+-- @treturn number from
+-- @treturn number to
+function partition.equal(size, id, parts)
+  return math.floor(size * id / parts), math.floor(size * (id + 1) / parts)
+end
+
 --- Items [from, to) of part `id` of `parts`: equal numbers of non-zeros (sparse, corpus) or of items (others).
 -- @return from
 -- @return to
 function partition.share(set, id, parts)
   local size, kind = partition.size(set), data.kind(set)
+  if kind ~= "sparse" and kind ~= "corpus" then return partition.equal(size, id, parts) end
   local function cut(part)
     if part <= 0 then return 0 end
     if part >= parts then return size end
-    if kind == "sparse" or kind == "corpus" then return boundary(set, size, part / parts) end
-    return math.floor(size * part / parts)
+    return boundary(set, size, part / parts)
   end
   return cut(id), cut(id + 1)
 end

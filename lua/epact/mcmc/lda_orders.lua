@@ -15,6 +15,7 @@
 -- @module epact.mcmc.lda_orders
 
 local ffi = require "ffi"
+local partition = require "epact.partition"
 local Sampler = require "epact.kernel.lda"
 local rotation = require "epact.sched.rotation"
 
@@ -86,8 +87,7 @@ function by_documents:clocks(sweep)
 end
 
 function by_documents:visit(i, clocks, sweep)
-  local documents = self.fit.last - self.fit.first
-  local from, to = math.floor(documents * i / clocks), math.floor(documents * (i + 1) / clocks)
+  local from, to = partition.equal(self.fit.last - self.fit.first, i, clocks)
   if sweep < 0 then self.sampler:start(from, to) else self.sampler:sweep(from, to, sweep) end
 end
 

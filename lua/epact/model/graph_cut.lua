@@ -25,6 +25,7 @@ local core = require "epact.core"
 local data = require "epact.data"
 local kernel = require "epact.kernel.graph_cut"
 local options = require "epact.options"
+local partition = require "epact.partition"
 local store = require "epact.model.store"
 
 local graph_cut = {}
@@ -78,10 +79,6 @@ local methods = {}
 --- What `fit` returns.
 graph_cut.Model = { __index = methods }
 
-local function share(count, w)
-  return math.floor(count * w.id / w.workers), math.floor(count * (w.id + 1) / w.workers)
-end
-
 --- Labels the vertices of a graph; every worker of the job calls it with the same arguments. All workers must be in one
 -- process. One worker gives the same bits again for the same seed of the job, several do not.
 -- @param w the worker
@@ -103,8 +100,8 @@ function graph_cut.fit(w, edges, given)
   w:claim("graph_cut.fit", o.name)
   local x = w:shared(o.name .. ".rows", edges.vertices * labels, "f32")
   local sums = w:shared(o.name .. ".sums", 2 * w.workers)
-  local first_vertex, last_vertex = share(edges.vertices, w)
-  local first_edge, last_edge = share(edges.count, w)
+  local first_vertex, last_vertex = partition.equal(edges.vertices, w.id, w.workers)
+  local first_edge, last_edge = partition.equal(edges.count, w.id, w.workers)
   local own, order, rng = problem:deal(w.seed, w.id, w.workers), {}, w:rng()
   for slice = 1, slices do order[slice] = slice end
   problem:begin(first_vertex, last_vertex, x)
@@ -112,7 +109,8 @@ function graph_cut.fit(w, edges, given)
 
   local function pass(step)
     for _, slice in ipairs(rng:shuffle(order)) do
-      problem:steps(math.floor(own * (slice - 1) / slices), math.floor(own * slice / slices), step, x)
+      local from, to = partition.equal(own, slice - 1, slices)
+      problem:steps(from, to, step, x)
     end
   end
 

@@ -29,6 +29,7 @@ local checks = require "epact.model.checks"
 local core = require "epact.core"
 local data = require "epact.data"
 local diagonal = require "epact.model.metric_diagonal"
+local epochs = require "epact.optim.epochs"
 local kernel = require "epact.kernel.metric"
 local learned = require "epact.model.metric_model"
 local options = require "epact.options"
@@ -154,10 +155,8 @@ function methods:measure(epoch)
   end
   run:barrier()
   if not run:live() then return nil end
-  local all, clock = sums:get(epoch), nil
-  for id = 0, w.workers - 1 do
-    if all[1 + id] > 0 then clock = math.min(clock or math.huge, all[1 + id] - 1) end
-  end
+  local all = sums:get(epoch)
+  local clock = epochs.first_divergence(all, 1, w.workers)
   local objective = all[0] / self.o.clocks
   -- With L = 0 it would be c lambda |D|; the first L may be larger.
   self.begun = self.begun or math.max(objective, self.o.margin * self.o.lambda * self.kinds.dissimilar.count)
@@ -200,8 +199,7 @@ function metric.fit(w, X, y, given)
     fit:pass(epoch, step)
     local clock = fit:measure(epoch)
     if clock then
-      status, failure = "DIVERGED", ("metric.fit: diverged at clock %d (epoch %d): the step %g is too large, try %g "
-        .. "[E_DIVERGED]"):format(clock, epoch, o.step, o.step / 4)
+      status, failure = "DIVERGED", epochs.diverged("metric.fit", clock, epoch, epochs.too_large(o.step))
       if o.on_divergence == "error" then core.fail("%s", failure) end
       break
     end

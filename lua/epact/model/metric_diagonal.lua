@@ -27,6 +27,7 @@ local learned = require "epact.model.metric_model"
 local linear = require "epact.kernel.linear"
 local options = require "epact.options"
 local pairs_of = require "epact.model.metric_pairs"
+local partition = require "epact.partition"
 local replay = require "epact.model.replay"
 local rng = require "epact.rng"
 
@@ -46,7 +47,7 @@ local known = {
 local function take(w, kinds, name, o)
   local kind = kinds[name]
   kind.drawn = math.min(kind.count, o.pairs)
-  local from, to = math.floor(kind.drawn * w.id / w.workers), math.floor(kind.drawn * (w.id + 1) / w.workers)
+  local from, to = partition.equal(kind.drawn, w.id, w.workers)
   local first, second = linear.zeros(to - from, "uint32_t"), linear.zeros(to - from, "uint32_t")
   kind:take(rng(o.seed or w.seed, name == "similar" and 2 or 3), from, to, first, second)
   return { count = to - from, first = first, second = second, scale = kind.count / math.max(1, kind.drawn) }

@@ -25,9 +25,11 @@
 
 local core = require "epact.core"
 local data = require "epact.data"
+local epochs = require "epact.optim.epochs"
 local kernel = require "epact.kernel.mf"
 local model = require "epact.model.mf.model"
 local options = require "epact.options"
+local partition = require "epact.partition"
 
 local mf = { Model = model.Model }
 
@@ -129,8 +131,7 @@ end
 
 --- This worker's share of `size` things: from, to.
 function methods:share(size)
-  local w = self.w
-  return math.floor(size * w.id / w.workers), math.floor(size * (w.id + 1) / w.workers)
+  return partition.equal(size, self.w.id, self.w.workers)
 end
 
 --- Notes the squared errors of steps; nil: the factors left the finite numbers.
@@ -216,10 +217,8 @@ function methods:measure()
   self:barrier(1)
   if at.barriers == 1 then self:add_measures() end
   self:barrier(2)
-  local cell, clock = self.errors:get(at.epoch), nil
-  for id = 0, w.workers - 1 do
-    if cell[3 + id] > 0 then clock = math.min(clock or math.huge, cell[3 + id] - 1) end
-  end
+  local cell = self.errors:get(at.epoch)
+  local clock = epochs.first_divergence(cell, 3, w.workers)
   local train = math.sqrt(cell[0] / self.ratings.count)
   self.begun = self.begun or train -- the error of the first epoch
   if not clock and train > 10 * math.max(self.summary.deviation, self.begun) then clock = w:now() end
@@ -230,13 +229,10 @@ end
 
 --- Three epochs in a row changed the error (on the test ratings, if there are any) by at most `tolerance`.
 function methods:converged()
-  local history, tolerance = self.history, self.o.tolerance
-  if not tolerance or #history < 4 then return false end
-  for e = #history - 2, #history do
-    local now, before = history[e].test or history[e].train, history[e - 1].test or history[e - 1].train
-    if math.abs(now - before) > tolerance then return false end
-  end
-  return true
+  local tolerance = self.o.tolerance
+  return tolerance ~= nil and epochs.settled(self.history, #self.history, function(before, now)
+    return math.abs((now.test or now.train) - (before.test or before.train)) <= tolerance
+  end)
 end
 
 --- Epoch after epoch.
@@ -254,8 +250,8 @@ function methods:train()
     if clock then
       order.factors:restore()
       local reason = o.order == "ccd" and "a number left the range of floats: the ratings are too large"
-        or ("the step %g is too large, try %g"):format(o.step, o.step / 4)
-      local failure = ("mf.fit: diverged at clock %d (epoch %d): %s [E_DIVERGED]"):format(clock, epoch + 1, reason)
+        or epochs.too_large(o.step)
+      local failure = epochs.diverged("mf.fit", clock, epoch + 1, reason)
       if not self.keeps then core.fail("%s", failure) end
       return "DIVERGED", failure
     end

@@ -37,6 +37,7 @@ local ffi = require "ffi"
 local core = require "epact.core"
 local checks = require "epact.model.checks"
 local data = require "epact.data"
+local epochs = require "epact.optim.epochs"
 local kernel = require "epact.kernel.network"
 local linear = require "epact.kernel.linear"
 local options = require "epact.options"
@@ -289,10 +290,8 @@ function methods:measure(row, learned)
   if run:live() then add_sums(self, row, learned) end
   run:barrier()
   if not run:live() then return nil end
-  local all, clock, score = self.sums:get(row), nil, nil
-  for id = 0, w.workers - 1 do
-    if all[3 + id] > 0 then clock = math.min(clock or math.huge, all[3 + id] - 1) end
-  end
+  local all, score = self.sums:get(row), nil
+  local clock = epochs.first_divergence(all, 3, w.workers)
   local objective = all[0] / self.X.rows + self.penalty
   if o.test then
     score = o.loss == "softmax" and all[2] / o.test[1].rows or 1 - 2 * all[1] / self.squares
@@ -313,16 +312,6 @@ function methods:note(epoch, step)
     seconds = core.C.epact_now() - self.started }
   self.history[epoch] = now
   if self.w.id == 0 and self.o.on_report then self.o.on_report(now) end
-end
-
--- Whether the objective had settled at epoch n; also in a replay, which has the history of what it goes through.
-local function converged(history, tolerance, n)
-  if tolerance == 0 or n < 4 or #history < n then return false end
-  for i = n - 2, n do
-    local before, now = history[i - 1].objective, history[i].objective
-    if math.abs(before - now) >= tolerance * math.abs(before) then return false end
-  end
-  return true
 end
 
 -- The kept parameters of all layers, as a list of dense data sets.
@@ -366,13 +355,13 @@ function network.fit(w, X, y, given)
     fit:pass(epoch, step)
     local clock = fit:measure(epoch, true)
     if clock then
-      status, failure = "DIVERGED", ("network.fit: diverged at clock %d (epoch %d): the step %g is too large, try %g "
-        .. "[E_DIVERGED]"):format(clock, epoch, o.step, o.step / 4)
+      status, failure = "DIVERGED", epochs.diverged("network.fit", clock, epoch, epochs.too_large(o.step))
       if o.on_divergence == "error" then core.fail("%s", failure) end
       break
     end
     if fit.run:live() then fit:note(epoch, step) end
-    if converged(fit.history, o.tolerance, epoch) then
+    -- A replay, too, has the history of what it goes through.
+    if epochs.objective_settled(fit.history, o.tolerance, epoch) then
       status = "CONVERGED"
       break
     end

@@ -190,7 +190,7 @@ end
 -- This worker's signals of a clock into `self.signal`, codes of 0 into `self.code`. Returns how many.
 function fit_methods:take_batch(clock)
   local own, p = self.own, self.X.cols
-  local from, to = math.floor(own.rows * clock / self.clocks), math.floor(own.rows * (clock + 1) / self.clocks)
+  local from, to = partition.equal(own.rows, clock, self.clocks)
   for i = from, to - 1 do
     ffi.copy(self.signal + (i - from) * p, own.value + self.order[i] * p, p * ffi.sizeof "double")
   end

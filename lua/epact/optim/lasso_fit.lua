@@ -22,6 +22,7 @@ local data = require "epact.data"
 local kernel = require "epact.kernel.lasso"
 local linear = require "epact.kernel.linear"
 local options = require "epact.options"
+local partition = require "epact.partition"
 
 local lasso = {}
 
@@ -46,9 +47,7 @@ local SAMPLE = 500000 -- entries by which the columns are dealt
 
 -- The columns [first, last) of worker `id`: about as much work as the others'.
 local function deal_columns(X, id, workers)
-  if data.kind(X) == "dense" then
-    return math.floor(X.cols * id / workers), math.floor(X.cols * (id + 1) / workers)
-  end
+  if data.kind(X) == "dense" then return partition.equal(X.cols, id, workers) end
   local step = math.max(1, math.floor(X.count / SAMPLE)) -- of much data a sample says enough
   local entries, work = X:column_entries("lasso.fit: X", step), COLUMN * X.cols
   for j = 0, X.cols - 1 do work = work + step * tonumber(entries[j]) end

@@ -20,11 +20,13 @@
 local ffi = require "ffi"
 local core = require "epact.core"
 local data = require "epact.data"
+local epochs = require "epact.optim.epochs"
 local kernel = require "epact.kernel.sgd"
 local linear = require "epact.kernel.linear"
 local losses = require "epact.optim.loss"
 local options = require "epact.options"
 local orders = require "epact.optim.sgd_orders"
+local partition = require "epact.partition"
 local penalties = require "epact.optim.penalty"
 local steps = require "epact.optim.step"
 
@@ -172,7 +174,7 @@ local class = { __index = methods }
 local function begin(w, X, y, o)
   local n, p = X.rows, X.cols
   -- Equal numbers of rows, not of non-zeros: every worker's updates count the same.
-  local first, last = math.floor(n * w.id / w.workers), math.floor(n * (w.id + 1) / w.workers)
+  local first, last = partition.equal(n, w.id, w.workers)
   local own_X, own_y = X:slice(first, last), y:slice(first, last)
   local per_row = o.scale == "sum" and 1 / n or 1
   local l1, l2 = o.penalty.l1 * per_row, o.penalty.l2 * per_row
@@ -202,10 +204,8 @@ function methods:objective(line, now)
   self.notes:inc(line, 0, loss)
   if self.diverged then self.notes:inc(line, 3 + w.id, self.diverged + 1) end
   w:barrier()
-  local note, clock = self.notes:get(line), nil
-  for id = 0, w.workers - 1 do
-    if note[3 + id] > 0 then clock = math.min(clock or math.huge, note[3 + id] - 1) end
-  end
+  local note = self.notes:get(line)
+  local clock = epochs.first_divergence(note, 3, w.workers)
   if clock then return nil, clock end
   return (mean and note[0] / self.n or note[0]) + paid
 end
@@ -215,18 +215,10 @@ function methods:pass(epoch)
   local rows = self.X.rows
   linear.shuffle(self.rng, self.order, rows)
   for clock = 0, self.o.clocks - 1 do
-    local first, last = math.floor(rows * clock / self.o.clocks), math.floor(rows * (clock + 1) / self.o.clocks)
+    local first, last = partition.equal(rows, clock, self.o.clocks)
     if not self.diverged and not self:learn(epoch, first, last) then self.diverged = self.w:now() end
     self.w:clock()
   end
-end
-
--- The objective has settled: three epochs in a row.
-function methods:is_settled(objective)
-  local change = math.abs(objective - (self.last or math.huge))
-  self.still = change <= self.o.tolerance * math.abs(objective) and (self.still or 0) + 1 or 0
-  self.last = objective
-  return self.o.tolerance > 0 and self.still >= 3
 end
 
 function methods:note(epoch, objective)
@@ -251,7 +243,7 @@ function methods:run()
     if clock then return "DIVERGED", clock, epoch end
     if high == 0 then self:keep(now, objective) end
     self:note(epoch, objective)
-    if self:is_settled(objective) then
+    if epochs.objective_settled(self.history, o.tolerance) then
       status = "CONVERGED"
       break
     end
@@ -294,8 +286,7 @@ function sgd.minimise(w, X, y, given)
   if status ~= "DIVERGED" then fit:finish() end
   local result = fit:result(status)
   if status == "DIVERGED" then
-    result.failure = ("sgd: diverged at clock %d (epoch %d): the step %g is too large, try %g [E_DIVERGED]"):format(
-      clock, epoch, fit.step.step, fit.step.step / 4)
+    result.failure = epochs.diverged("sgd", clock, epoch, epochs.too_large(fit.step.step))
     if o.on_divergence == "error" then core.fail("%s", result.failure) end
   end
   return result

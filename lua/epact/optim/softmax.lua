@@ -13,6 +13,7 @@
 
 local ffi = require "ffi"
 local core = require "epact.core"
+local epochs = require "epact.optim.epochs"
 local lbfgs = require "epact.optim.lbfgs"
 local linear = require "epact.kernel.linear"
 local partition = require "epact.partition"
@@ -57,16 +58,11 @@ local function step_of(fit)
   return step
 end
 
--- How many of `rows` rows a worker goes through at clock 0, 1, ... of an epoch: first and last.
-local function slice(rows, clock, clocks)
-  return math.floor(rows * clock / clocks), math.floor(rows * (clock + 1) / clocks)
-end
-
 -- The shrinking of W by all workers' steps of a clock: the mean, by their rows.
 local function mean_shrink(fit, clock)
   local o, mean = fit.o, 0
   for id = 0, fit.w.workers - 1 do
-    local first, last = slice(fit.dealt[id], clock, o.clocks)
+    local first, last = partition.equal(fit.dealt[id], clock, o.clocks)
     local batches, done = math.ceil((last - first) / o.batch), fit.updates[id]
     mean = mean + fit.dealt[id] / fit.n * (1 + fit.step:at(done) * o.l2 / fit.n) ^ -batches
     fit.updates[id] = done + batches
@@ -144,7 +140,7 @@ function methods:pass()
   local rows, clocks = self.rows.rows, self.o.clocks
   linear.shuffle(self.rng, self.order, rows)
   for clock = 0, clocks - 1 do
-    local first, last = slice(rows, clock, clocks)
+    local first, last = partition.equal(rows, clock, clocks)
     if not self.diverged and not self:learn(clock, first, last) then self.diverged = self.w:now() end
     self.w:clock()
   end
@@ -184,21 +180,11 @@ function methods:objective(line, weights)
   self.notes:inc(line, 0, loss)
   if self.diverged then self.notes:inc(line, 1 + w.id, self.diverged + 1) end
   w:barrier()
-  local note, clock = self.notes:get(line), nil
-  for id = 0, w.workers - 1 do
-    if note[1 + id] > 0 then clock = math.min(clock or math.huge, note[1 + id] - 1) end
-  end
+  local note = self.notes:get(line)
+  local clock = epochs.first_divergence(note, 1, w.workers)
   local objective = note[0] + self:penalty(weights)
   if clock or objective - objective ~= 0 then return nil, clock or w:now() end
   return objective
-end
-
--- The objective has settled: three epochs in a row.
-function methods:is_settled(objective)
-  local change = math.abs(objective - (self.last or math.huge))
-  self.still = change <= self.o.tolerance * math.abs(objective) and (self.still or 0) + 1 or 0
-  self.last = objective
-  return self.o.tolerance > 0 and self.still >= 3
 end
 
 -- `weights` are the best to return so far.
@@ -232,12 +218,12 @@ function softmax.sgd(fit)
     local objective, clock = fit:objective(epoch - 1, fit.weights)
     high = objective and objective > 1e3 * start and high + 1 or 0
     if clock or high == 3 then
-      return "DIVERGED", ("multinomial.fit: diverged at clock %d (epoch %d): the step %g is too large, try %g "
-        .. "[E_DIVERGED]"):format(clock or fit.w:now(), epoch, fit.step.step, fit.step.step / 4)
+      return "DIVERGED",
+        epochs.diverged("multinomial.fit", clock or fit.w:now(), epoch, epochs.too_large(fit.step.step))
     end
     fit:note { epoch = epoch, objective = objective, step = fit.step:at(fit.updates[fit.w.id]) }
     if high == 0 then fit:keep(fit.weights, objective) end
-    if fit:is_settled(objective) then return "CONVERGED" end
+    if epochs.objective_settled(fit.history, o.tolerance) then return "CONVERGED" end
     if epoch > o.epochs / 2 then
       linear.axpy(fit.size, 1, fit.weights, fit.sum)
       fit.summed = fit.summed + 1

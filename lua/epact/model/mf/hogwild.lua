@@ -11,6 +11,7 @@
 
 local core = require "epact.core"
 local kernel = require "epact.kernel.mf"
+local partition = require "epact.partition"
 local rng = require "epact.rng"
 
 local methods = {}
@@ -18,12 +19,11 @@ local class = { __index = methods }
 
 --- One epoch: this worker's share of the slices.
 function methods:pass()
-  local fit, slices, count = self.fit, self.slices, self.view.count
+  local fit, slices, count = self.fit, self.slices, tonumber(self.view.count)
   local w, parts = fit.w, #self.slices
   self.rng:shuffle(slices)
   for i = w.id + 1, parts, w.workers do
-    local slice = slices[i]
-    local from, to = math.floor(tonumber(count) * (slice - 1) / parts), math.floor(tonumber(count) * slice / parts)
+    local from, to = partition.equal(count, slices[i] - 1, parts)
     if fit.at.diverged or w:stopped() then return end
     fit:learned(self.factors:wild_steps(self.view, from, to))
   end

@@ -23,6 +23,7 @@ local bit = require "bit"
 local ffi = require "ffi"
 local core = require "epact.core"
 local kernel = require "epact.kernel.mf"
+local partition = require "epact.partition"
 local rng = require "epact.rng"
 local rotation = require "epact.sched.rotation"
 
@@ -167,7 +168,7 @@ return function(fit)
   local blocks = o.blocks or default_blocks(fit)
   local users = kernel.deal(fit.summary.user_count, ratings.users, blocks, rng(fit.seed, 0, 1))
   local items = kernel.deal(fit.summary.item_count, ratings.items, blocks, rng(fit.seed, 0, 2))
-  local part, next_part = math.floor(blocks * w.id / workers), math.floor(blocks * (w.id + 1) / workers)
+  local part, next_part = partition.equal(blocks, w.id, workers)
   local first, last = kernel.span(users, part, next_part)
   local self = setmetatable({ fit = fit, users = users, items = items, base = first, first = first, last = last,
     part = part, next_part = next_part, grid = kernel.grid(ratings, users, items, part, next_part),

@@ -9,6 +9,7 @@
 
 local core = require "epact.core"
 local kernel = require "epact.kernel.mf"
+local partition = require "epact.partition"
 
 local methods = {}
 local class = { __index = methods }
@@ -33,7 +34,7 @@ function methods:pass()
   local at, count, parts = fit.at, self.grid.ratings.count, #slices
   if at.done == 0 then self.rng:shuffle(slices) end
   for i = at.done + 1, parts do
-    local from, to = math.floor(count * (slices[i] - 1) / parts), math.floor(count * slices[i] / parts)
+    local from, to = partition.equal(count, slices[i] - 1, parts)
     if not at.diverged then fit:learned(self:learn(from, to)) end
     at.done = i
     fit.w:clock()
