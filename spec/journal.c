@@ -527,6 +527,29 @@ static void workers_of_an_earlier_life(void)
   memory_close(&m);
 }
 
+/* A life that took a snapshot was killed before its journals began: what those of the life before have beyond it is run
+ * again. They may lack what belongs to it. */
+static void journals_of_an_earlier_life(void)
+{
+  memory_disk m;
+  run r;
+  memory_open(&m);
+  start(&r, &m, 1, 1, 0, -1, LIFE);
+  make_table(&r, 0);
+  for (int64_t clock = 0; clock < 3; clock++) step(&r, 0, 0, clock);
+  flush(&r, 0);
+  stop(&r);
+  memory_file *left = memory_find(&m, "clock-0.journal-0"), old = { .bytes = left->bytes };
+  old.data = copy_of(left->data, left->bytes);
+  start(&r, &m, 1, 1, 0, -1, LIFE + 1);
+  save(&r, 0);
+  stop(&r);
+  memory_write(&m, "clock-0.journal-0", old.data, old.bytes);
+  free(old.data);
+  expect_sums(&m, 1, 1, 0, "an earlier life");
+  memory_close(&m);
+}
+
 int main(void)
 {
   random_histories();
@@ -536,5 +559,6 @@ int main(void)
   resumed_on_other_shards();
   two_starts();
   workers_of_an_earlier_life();
+  journals_of_an_earlier_life();
   return failures != 0;
 }

@@ -69,7 +69,8 @@ static int begin_life(epact_journal *journal, const epact_message *mark)
   return EPACT_OK;
 }
 
-/* Every file begins with a mark that says whose it is. *old: of a life before that of the files read so far. */
+/* Every file begins with a mark that says whose it is. *old: of a life before that of the snapshot, or of the files read
+ * so far. */
 static int take_first_mark(epact_journal *journal, const char *data, size_t bytes, int64_t clock, int rank, bool *old)
 {
   epact_record_reader reader = epact_record_reader_of(data, bytes, journal->run);
@@ -77,7 +78,7 @@ static int take_first_mark(epact_journal *journal, const char *data, size_t byte
   int code = EPACT_OK;
   *old = false;
   if (epact_record_next(&reader) == 1) { /* else there is nothing in it, or damage, which is looked at later */
-    *old = journal->shards && m->kind == EPACT_M_SYNCED && m->incarnation < journal->life;
+    *old = m->kind == EPACT_M_SYNCED && m->incarnation < journal->life;
     if (m->kind != EPACT_M_SYNCED || m->clock != clock || m->shard != rank || m->slot < 1 ||
         m->slot > EPACT_MAX_SLOTS || m->request < 1 || m->request > MOST_SHARDS) {
       code =

@@ -160,6 +160,7 @@ int epact_recovery_open(epact_disk *disk, int64_t clock, epact_recovery *r)
   r->clock = r->manifest.clock;
   r->slots = r->manifest.slots;
   r->journal.run = r->manifest.run;
+  r->journal.life = r->manifest.life; /* a life that took a snapshot runs again what journals before it had more */
   return code;
 }
 
