@@ -58,7 +58,7 @@ describe("a planted bug", function()
     ["turn"] = "I6", ["late%-turn"] = "I6",
     ["crc"] = "I6", ["clock"] = "I6", ["replay"] = "I6", ["state"] = "I6 state", ["remove"] = "I6", ["fence"] = "I%d",
     ["life"] = "I6", ["no%-state"] = "I6 promise", ["early%-state"] = "I6 promise", ["finished"] = "I6 promise",
-    ["last%-state"] = "I6",
+    ["last%-state"] = "I6", ["late%-copy"] = "I6", ["half%-copy"] = "I6",
     ["push%-gap"] = "I%d", ["push%-early"] = "I%d",
     ["push%-cells"] = "I%d", ["unsubscribed"] = "I%d", ["mirror%-old"] = "I%d", ["bare%-copy"] = "I3",
   }

@@ -207,7 +207,7 @@ static void state_of(int slot, char *state)
   for (int i = 0; i < STATE_BYTES; i++) state[i] = (char)(slot * 31 + i);
 }
 
-static int save_part(epact_keeper *k, const epact_shard *shard, int64_t clock)
+static int save_part(epact_keeper *k, epact_shard *shard, int64_t clock)
 {
   epact_records part = { NULL, 0, 0, 0 };
   char state[STATE_BYTES];

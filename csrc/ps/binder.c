@@ -25,6 +25,8 @@ static void free_assembly(epact_assembly *a)
 
 void epact_binder_close(epact_binder *b)
 {
+  epact_shard_cut_drop(b->copying);
+  b->copying = NULL;
   while (b->assemblies) {
     epact_assembly *a = b->assemblies;
     b->assemblies = a->next;
@@ -96,16 +98,6 @@ int epact_binder_record(epact_binder *b, const epact_message *message, int64_t m
   return epact_records_add(&b->log, message, b->run);
 }
 
-static int append_records(epact_records *to, const epact_records *more)
-{
-  int code = epact_records_reserve(to, more->bytes);
-  if (code) return code;
-  if (more->bytes) memcpy(to->data + to->bytes, more->data, more->bytes);
-  to->bytes += more->bytes;
-  to->count += more->count;
-  return EPACT_OK;
-}
-
 /* Whoever goes on from the snapshot at the cut reads no journal from before it: a state of a later clock must not be
  * written there. */
 static int record_state(epact_binder *b, int slot, int64_t clock, const void *state, size_t bytes)
@@ -143,7 +135,7 @@ static int admit_early_states(epact_binder *b)
       at = &early->next;
       continue;
     }
-    code = append_records(&b->log, &early->records);
+    code = epact_records_append(&b->log, &early->records);
     *at = early->next;
     epact_records_free(&early->records);
     free(early);
@@ -169,7 +161,7 @@ static epact_assembly *assembly_of(epact_binder *b, int64_t clock)
 /* Tables, then states, then the end. */
 static void finish_part(epact_binder *b, epact_assembly *a)
 {
-  a->failed = a->failed || append_records(&a->tables, &a->states) || add_last_states(b, &a->tables, a->clock) ||
+  a->failed = a->failed || epact_records_append(&a->tables, &a->states) || add_last_states(b, &a->tables, a->clock) ||
               epact_part_end(&a->tables, b->run);
   if (a->failed) epact_records_free(&a->tables); /* an empty part is not written, but rank 0 must know */
   epact_piece piece = { .kind = EPACT_PIECE_PART, .clock = a->clock, .records = a->tables };
@@ -192,15 +184,29 @@ static void hand_over(epact_binder *b)
   }
 }
 
-int epact_binder_cut(epact_binder *b, const epact_shard *shard)
+static void end_copy(epact_binder *b)
+{
+  epact_assembly *a = b->copied;
+  a->failed = epact_shard_cut_end(b->copying, &a->tables) != 0;
+  a->cut = true;
+  b->copying = NULL;
+  hand_over(b);
+}
+
+void epact_binder_copy(epact_binder *b)
+{
+  if (b->copying && !epact_shard_cut_copy(b->copying)) end_copy(b);
+}
+
+int epact_binder_cut(epact_binder *b, epact_shard *shard)
 {
   int code = EPACT_OK;
+  if (b->copying) end_copy(b);
   epact_assembly *a = assembly_of(b, shard->minimum);
   if (!a) return EPACT_E_NOMEM;
-  a->cut = true;
-  a->tables = b->spare;
-  b->spare = (epact_records){ NULL, 0, 0, 0 };
-  a->failed = epact_part_begin(&a->tables, shard, shard->minimum, b->run) != 0;
+  b->copied = a;
+  b->copying = epact_shard_cut_begin(shard, shard->minimum, b->run, &b->spare, b->piece_bytes);
+  if (!b->copying) a->failed = a->cut = true;
   b->cut = shard->minimum + b->every;
   if (b->journal) {
     epact_binder_start(b); /* where all the others have begun this process may as well */

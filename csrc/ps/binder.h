@@ -4,13 +4,14 @@
 #ifndef EPACT_PS_BINDER_H
 #define EPACT_PS_BINDER_H
 
+#include "shard_cut.h"
 #include "keeper.h"
 
 /* A part that waits for its tables (the cut) or for the states of workers that have not come as far. */
 typedef struct epact_assembly {
   struct epact_assembly *next;
   int64_t clock;
-  bool cut, failed;
+  bool cut, failed; /* cut: the tables are copied */
   epact_records tables, states;
 } epact_assembly;
 
@@ -34,13 +35,16 @@ typedef struct {
   int32_t first_slot, workers; /* of this process */
   int64_t every;
   bool journal;
-  const epact_shard *none; /* of a process that serves no rows: parts without waiting for a cut; else NULL */
+  epact_shard *none; /* of a process that serves no rows: parts without waiting for a cut; else NULL */
   void (*put)(void *context, const epact_piece *piece); /* takes over the records */
   void *context;
+  size_t piece_bytes; /* of a cut's copy */
   int64_t begins;
   bool started; /* there is a file for the log */
   epact_assembly *assemblies;
-  epact_records spare; /* the memory of a part that was written, for the next: new pages cost more than the copy */
+  epact_shard_cut *copying; /* the cut of ... */
+  epact_assembly *copied;   /* ... this one */
+  epact_records spare;      /* the memory of a part that was written, for the next: new pages cost more than the copy */
   epact_early_state *early;
   int64_t cut;            /* the next one */
   int64_t *passed;        /* by local worker: it has come as far, its states up to there are here */
@@ -58,9 +62,11 @@ void epact_binder_close(epact_binder *binder);
 int epact_binder_expect(epact_binder *binder, int local);
 /** The clock at which the run begins is durable: the journal begins. */
 void epact_binder_start(epact_binder *binder);
-/** The shard is at a cut. A failure of the snapshot is told to rank 0 with an empty part; the code is one of the
- * run. */
-int epact_binder_cut(epact_binder *binder, const epact_shard *shard);
+/** The shard is at a cut: it may go on, and its tables are copied by epact_binder_copy, those of an earlier cut now. A
+ * failure of the snapshot is told to rank 0 with an empty part; the code is one of the run. */
+int epact_binder_cut(epact_binder *binder, epact_shard *shard);
+/** Copies a piece of the tables. The shard must not be stepped meanwhile. */
+void epact_binder_copy(epact_binder *binder);
 /** Takes over the memory of a part that was written, if there is none yet. */
 void epact_binder_reuse(epact_binder *binder, epact_records *written);
 /** The worker has passed `clock`, with its state where it keeps one. */

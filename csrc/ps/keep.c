@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #define JOURNAL_LIMIT ((size_t)256 << 20) /* bytes that may wait to be written */
 #define PARTS_LIMIT 2                     /* copies of the tables that may */
+#define LONGEST_PAUSE 1e-3                /* seconds between two pieces of a copy */
 #define SLICE_SECONDS 0.1
 #define SETTLE_SECONDS 30.0 /* rank 0 waits for the last parts of the others, at most */
 
@@ -55,11 +57,19 @@ void epact_keep_put(void *context, const epact_piece *piece)
 
 /* ---- what the shard and the workers hand in ---- */
 
-void epact_keep_cut(epact_keep *keep, const epact_shard *shard)
+void epact_keep_cut(epact_keep *keep, epact_shard *shard)
 {
   pthread_mutex_lock(&keep->lock);
   keep->parts++;
   if (epact_binder_cut(&keep->binder, shard)) epact_process_stop(keep->process, epact_error_message());
+  pthread_cond_broadcast(&keep->filled);
+  pthread_mutex_unlock(&keep->lock);
+}
+
+void epact_keep_copy(epact_keep *keep)
+{
+  pthread_mutex_lock(&keep->lock);
+  epact_binder_copy(&keep->binder);
   pthread_mutex_unlock(&keep->lock);
 }
 
@@ -215,13 +225,34 @@ static void flush_log(epact_keep *keep)
   epact_binder_flush(&keep->binder, atomic_load(&keep->process->minimum));
 }
 
+/* The lock is held. A part of a job that was stopped is not written. */
+static bool has_to_copy(const epact_keep *keep)
+{
+  return keep->binder.copying && !epact_process_stopped(keep->process);
+}
+
+/* Gives way to the shard's steps for as long as the piece took. The lock is held. */
+static void copy_piece(epact_keep *keep)
+{
+  pthread_mutex_unlock(&keep->lock);
+  double begin = epact_now();
+  epact_process_copy_cut(keep->process);
+  struct timespec pause = { .tv_nsec = (long)(fmin(epact_now() - begin, LONGEST_PAUSE) * 1e9) };
+  nanosleep(&pause, NULL);
+  pthread_mutex_lock(&keep->lock);
+}
+
 void *epact_keep_write_files(void *argument)
 {
   epact_keep *keep = argument;
   pthread_mutex_lock(&keep->lock);
   for (;;) {
-    while (!keep->queue && !(keep->binder.log.count && keep->binder.started) && !keep->closing)
+    while (!keep->queue && !(keep->binder.log.count && keep->binder.started) && !has_to_copy(keep) && !keep->closing)
       pthread_cond_wait(&keep->filled, &keep->lock);
+    if (has_to_copy(keep)) {
+      copy_piece(keep);
+      continue;
+    }
     if (!keep->queue) flush_log(keep);
     epact_task *t = keep->queue;
     if (!t) break;
@@ -243,7 +274,7 @@ bool epact_keep_is_settled(epact_keep *keep)
 {
   pthread_mutex_lock(&keep->lock);
   if (!(keep->settling > 0)) keep->settling = epact_now();
-  bool idle = !keep->queue && !keep->busy && !keep->binder.log.count;
+  bool idle = !keep->queue && !keep->busy && !keep->binder.log.count && !has_to_copy(keep);
   bool settled = idle && !epact_keeper_collects(&keep->keeper);
   if (!settled && epact_now() - keep->settling > SETTLE_SECONDS) {
     fprintf(stderr, "epact: rank %d: the last snapshot stays incomplete\n", keep->keeper.rank);

@@ -26,7 +26,9 @@ void epact_keep_finish(epact_keep *keep);
 void epact_keep_close(epact_keep *keep);
 
 /** The shard is at a cut (its lock is held). */
-void epact_keep_cut(epact_keep *keep, const epact_shard *shard);
+void epact_keep_cut(epact_keep *keep, epact_shard *shard);
+/** Copies a piece of the tables as they were at the cut (the shard's lock is held). */
+void epact_keep_copy(epact_keep *keep);
 /** There is room for one more part. At a cut where there is none the shard waits, until epact_process_pass_cuts. */
 bool epact_keep_has_room(epact_keep *keep);
 /** The worker keeps a state; before its first clock. */

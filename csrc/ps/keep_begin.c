@@ -131,7 +131,8 @@ int epact_keep_load(epact_keep *keep, epact_process *process, const epact_beginn
                                  .journal = keep->journal,
                                  .none = process->serves ? NULL : &process->shard,
                                  .put = epact_keep_put,
-                                 .context = keep };
+                                 .context = keep,
+                                 .piece_bytes = EPACT_CUT_PIECE_BYTES };
   if ((code = epact_binder_open(&keep->binder, begin->clock))) return code;
   keep->keeper = (epact_keeper){ .disk = keep->disk,
                                  .outbox = { epact_keep_emit, keep },

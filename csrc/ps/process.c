@@ -120,6 +120,14 @@ void epact_process_pass_cuts(epact_process *process)
   if (end_step(process, EPACT_OK, process->shard.minimum, &outbox)) epact_process_stop(process, epact_error_message());
 }
 
+/* A reader would wait for as long as steps come one after another: writers go first. */
+void epact_process_copy_cut(epact_process *process)
+{
+  pthread_rwlock_wrlock(&process->shard_lock);
+  epact_keep_copy(process->keep);
+  pthread_rwlock_unlock(&process->shard_lock);
+}
+
 /* ---- processes that go and come ---- */
 
 void epact_process_give_up(epact_process *process, int rank)

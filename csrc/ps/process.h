@@ -94,6 +94,8 @@ void epact_condition_init(pthread_cond_t *condition);
 int epact_process_step(epact_process *process, epact_worker *caller, const epact_message *message);
 /** Takes the cut that has waited for room among the parts to be written, and those it leads to. */
 void epact_process_pass_cuts(epact_process *process);
+/** Copies a piece of the tables as they were at the last cut. */
+void epact_process_copy_cut(epact_process *process);
 /** One step of this process's mirror. */
 int epact_process_mirror(epact_process *process, const epact_message *message);
 /** Waits until the shard's minimum clock is at least `need`. `table`: its name for errors, or NULL. */

@@ -37,6 +37,16 @@ int epact_records_add(epact_records *records, const epact_message *message, uint
   return EPACT_OK;
 }
 
+int epact_records_append(epact_records *records, const epact_records *more)
+{
+  int code = epact_records_reserve(records, more->bytes);
+  if (code) return code;
+  if (more->bytes) memcpy(records->data + records->bytes, more->data, more->bytes);
+  records->bytes += more->bytes;
+  records->count += more->count;
+  return EPACT_OK;
+}
+
 void epact_records_free(epact_records *records)
 {
   free(records->data);

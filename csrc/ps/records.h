@@ -13,6 +13,8 @@ typedef struct {
 
 /** Adds a message of the run; on failure nothing was added. */
 int epact_records_add(epact_records *records, const epact_message *message, uint64_t run);
+/** Adds all of `more`; on failure nothing was added. */
+int epact_records_append(epact_records *records, const epact_records *more);
 /** Room for `bytes` more. */
 int epact_records_reserve(epact_records *records, size_t bytes);
 void epact_records_free(epact_records *records);

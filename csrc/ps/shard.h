@@ -8,7 +8,7 @@
  *
  * Cuts. Batches tagged >= cut wait, staged, until the minimum is there: the tables then hold exactly the
  * increments tagged < cut, as those of every other shard will at its own time, with no talk between them.
- * The caller saves them and lets the shard go on (epact_shard_pass_cut).
+ * The caller begins to copy them (shard_cut.h), or does, and lets the shard go on (epact_shard_pass_cut).
  *
  * Pushed tables. Who reads a row is sent its changes whenever the minimum advances (push.c), before the requests that
  * waited for it are answered. A push says from which version of the shard to which it leads, so that a lost one is
@@ -24,6 +24,8 @@ typedef struct {
   epact_batch *batch;
 } epact_feed_entry;
 
+struct epact_table_cut;
+
 typedef struct {
   char name[EPACT_MAX_NAME + 1];
   epact_schema schema;
@@ -37,6 +39,7 @@ typedef struct {
   epact_batch *pending;            /* copy for the feed of the batch being applied */
   uint64_t seen;                   /* serial of the last batch that named this table */
   epact_subscriptions *subscribed; /* to a pushed table; else NULL */
+  struct epact_table_cut *cut;     /* a cut that is being copied; else NULL */
 } epact_shard_table;
 
 typedef struct {

@@ -2,6 +2,7 @@
 #include "shard_table.h"
 
 #include "../base/internal.h"
+#include "shard_cut.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -215,6 +216,7 @@ void epact_shard_table_apply(epact_shard_table *table, const epact_section *s, i
   }
   for (int64_t i = 0; i < s->rows; i++) {
     uint32_t index = epact_store_find(&table->store, s->row[i]);
+    epact_shard_cut_before_change(table->cut, index);
     if (s->start)
       apply_cells(table, index, s, i);
     else {

@@ -13,9 +13,9 @@ int epact_shard_recreate(epact_shard *shard, const epact_message *create);
 
 /* ---- parts ---- */
 
-/** Adds what the shard, which is at a cut at `clock`, holds: the begin of the part, tables, rows, who has finished. A
- * process without a shard has an empty one. */
-int epact_part_begin(epact_records *part, const epact_shard *shard, int64_t clock, uint64_t run);
+/** *part, which is empty, gets what the shard, at a cut at `clock`, holds: the begin of the part, tables, rows, who has
+ * finished. A process without a shard has an empty one. No other cut of that shard is being copied. */
+int epact_part_begin(epact_records *part, epact_shard *shard, int64_t clock, uint64_t run);
 /** Adds a worker's own state. */
 int epact_part_state(epact_records *part, int slot, int64_t clock, const void *blob, size_t bytes, uint64_t run);
 /** ... that of a worker which has finished, its clock then being `clock`: good for every later clock, too. */
@@ -78,7 +78,7 @@ typedef struct {
 /* The journals of a run after a snapshot, in memory. */
 typedef struct {
   uint64_t run;
-  uint32_t life;         /* of the newest file; what files of earlier lives say is run again, and ignored */
+  uint32_t life;         /* of the newest file, at least the snapshot's; files of earlier lives are void */
   int32_t shards, slots; /* ... and what it had of them, which may be other than the snapshot's; 0: there is no file */
   const bool *finished;  /* by slot: the worker had finished before; NULL: none had */
   int32_t files;

@@ -42,7 +42,7 @@ static int take_state(void *context, const epact_message *state)
 }
 
 /* What was read is saved and read again. */
-static void save_again(const epact_shard *shard)
+static void save_again(epact_shard *shard)
 {
   epact_records part = { NULL, 0, 0, 0 };
   int code = epact_part_begin(&part, shard, CLOCK, RUN);

@@ -73,6 +73,8 @@ typedef enum {
   PLANT_EARLY_STATE,  /* states of clocks beyond a cut go into the journal before it */
   PLANT_FINISHED,     /* a part does not tell who has finished */
   PLANT_LAST_STATE,   /* a worker that has finished leaves no state */
+  PLANT_LATE_COPY,    /* a cut copies rows that have changed since */
+  PLANT_HALF_COPY,    /* ... and leaves out pieces that it has not come to */
   PLANT_PUSH_GAP,     /* a mirror does not notice that a push is missing */
   PLANT_PUSH_EARLY,   /* the first part of a push tells the minimum that all of it leads to */
   PLANT_PUSH_CELLS,   /* the last of the cells that changed is not pushed */
@@ -82,12 +84,12 @@ typedef enum {
   PLANTS
 } plant_kind;
 static const char *const plant_name[PLANTS] = {
-  "none",       "need",         "stamp",      "early-ack",  "forget",       "twice",       "gap",
-  "no-overlay", "overlay-more", "old-answer", "floor",      "feed-skip",    "feed-repeat", "torn",
-  "final",      "unordered",    "order",      "cut",        "join",         "evict",       "sync",
-  "part",       "failed",       "turn",       "late-turn",  "crc",          "clock",       "replay",
-  "state",      "remove",       "fence",      "life",       "no-state",     "early-state", "finished",
-  "last-state", "push-gap",     "push-early", "push-cells", "unsubscribed", "mirror-old",  "bare-copy"
+  "none",         "need",         "stamp",      "early-ack",  "forget",      "twice",     "gap",      "no-overlay",
+  "overlay-more", "old-answer",   "floor",      "feed-skip",  "feed-repeat", "torn",      "final",    "unordered",
+  "order",        "cut",          "join",       "evict",      "sync",        "part",      "failed",   "turn",
+  "late-turn",    "crc",          "clock",      "replay",     "state",       "remove",    "fence",    "life",
+  "no-state",     "early-state",  "finished",   "last-state", "late-copy",   "half-copy", "push-gap", "push-early",
+  "push-cells",   "unsubscribed", "mirror-old", "bare-copy"
 };
 
 typedef struct {

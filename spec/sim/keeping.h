@@ -178,10 +178,27 @@ static void draw_disk(job *j)
   j->disk.write_fails = fails ? 0.1 : 0;
 }
 
+/* Some pieces of a cut: the shard makes steps before the next ones. */
+static void copy_pieces(sim_keep *k)
+{
+  job *j = k->job;
+  const epact_shard *shard = &j->shard[k->rank];
+  for (int64_t n = between(&j->fate, 1, 3); n > 0; n--) epact_binder_copy(&k->binder);
+  for (int t = 0; t < shard->tables && j->plant == PLANT_HALF_COPY; t++) {
+    epact_table_cut *cut = shard->table[t]->cut;
+    if (cut) memset(cut->copied, 1, cut->rows / cut->stride + 1);
+  }
+  schedule(k);
+}
+
 /* One piece of work of one process; a negative code ends the job. */
 static int run_task(sim_keep *k)
 {
   job *j = k->job;
+  if (k->binder.copying && (!k->queue || chance(&j->fate, 0.7))) {
+    copy_pieces(k);
+    return EPACT_OK;
+  }
   if (!k->queue) epact_binder_flush(&k->binder, j->shard[k->rank].minimum);
   sim_task *t = k->queue;
   if (!t) return EPACT_OK;
@@ -198,7 +215,7 @@ static int run_task(sim_keep *k)
   epact_records_free(&t->piece.records);
   free(t);
   if (k->keeper.durable > j->promised) j->promised = k->keeper.durable;
-  if (k->queue || k->binder.log.count) schedule(k);
+  if (k->queue || k->binder.log.count || k->binder.copying) schedule(k);
   return code;
 }
 
@@ -223,6 +240,7 @@ static void keep_cut(job *j, int s)
   }
   if (epact_binder_cut(&j->keep[s].binder, shard)) violate(j, "cut: %s", epact_error_message());
   for (int q = 0; q < shard->slots; q++) shard->slot[q].applied = applied[q];
+  schedule(&j->keep[s]);
 }
 
 static void keep_pass(sim_worker *w, bool final, const sim_state *state)

@@ -11,8 +11,8 @@
 static void close_life(job *j)
 {
   for (int s = 0; s < j->settings.shards; s++) {
-    epact_shard_free(&j->shard[s]);
     close_keep(&j->keep[s]);
+    epact_shard_free(&j->shard[s]);
   }
   close_clients(j);
 }
@@ -185,7 +185,8 @@ static int open_rank(job *j, int s, epact_recovery *r)
                               .every = o->cut_every,
                               .journal = o->journal,
                               .put = put_piece,
-                              .context = k };
+                              .context = k,
+                              .piece_bytes = 64 };
   k->keeper = (epact_keeper){ .disk = &j->disk.disk,
                               .outbox = { emit_from_keeper, k },
                               .run = j->run,

@@ -241,7 +241,13 @@ static void deliver_to_shard(job *j, epact_message *m)
   bool early = j->plant == PLANT_CUT && m->kind == EPACT_M_BATCH && m->clock >= shard->cut;
   if (early) shard->cut = EPACT_FOREVER;
   if (j->plant == PLANT_ORDER && j->settings.deterministic) swap_batches(j, shard);
+  epact_table_cut *cut[MAX_TABLES] = { NULL };
+  for (int t = 0; t < shard->tables && t < MAX_TABLES && j->plant == PLANT_LATE_COPY; t++) {
+    cut[t] = shard->table[t]->cut;
+    shard->table[t]->cut = NULL;
+  }
   if (epact_shard_step(shard, m, &outbox)) violate(j, "a shard failed: %s", epact_error_message());
+  for (int t = 0; t < MAX_TABLES && cut[t]; t++) shard->table[t]->cut = cut[t];
   j->counts.unsubscribed += m->kind == EPACT_M_UNSUBSCRIBE;
   check_shard(j, m->shard);
   if (early) check_cut(j, m->shard);
