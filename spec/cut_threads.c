@@ -112,7 +112,7 @@ int main(void)
 {
   alarm(120); /* what hangs has failed */
   for (int cuts = 1; cuts <= MOST_CUTS; cuts++) {
-    char folder[] = "/tmp/epact_cut_XXXXXX", command[64];
+    char folder[] = "/tmp/epact-cut-XXXXXX", command[64];
     if (!mkdtemp(folder)) return 1;
     last_clock = cuts * EVERY + 2; /* changes follow while the tables are copied */
     run(folder);

@@ -4,8 +4,8 @@
 #ifndef EPACT_PS_BINDER_H
 #define EPACT_PS_BINDER_H
 
-#include "shard_cut.h"
 #include "keeper.h"
+#include "shard_cut.h"
 
 /* A part that waits for its tables (the cut) or for the states of workers that have not come as far. */
 typedef struct epact_assembly {

@@ -23,6 +23,7 @@
 
 local core = require "epact.core"
 local data = require "epact.data"
+local epochs = require "epact.optim.epochs"
 local kernel = require "epact.kernel.graph_cut"
 local options = require "epact.options"
 local partition = require "epact.partition"
@@ -127,7 +128,13 @@ function graph_cut.fit(w, edges, given)
   end
 
   local model = { vertices = edges.vertices, classes = labels, status = "MAXITER", history = {} }
-  local begin, before, calm = core.C.epact_now(), math.huge, 0
+  -- Early on the objective may rest while rows still move on, far from what is fixed.
+  local function rests(before, now)
+    local small = now.step <= 0.1 * o.step or o.decay == 1
+    return small and math.abs(before.objective - now.objective) <= o.tolerance * now.objective
+  end
+
+  local begin = core.C.epact_now()
   for epoch = 1, o.epochs do
     local step = o.step * o.decay ^ (epoch - 1)
     pass(step)
@@ -135,11 +142,7 @@ function graph_cut.fit(w, edges, given)
     model.history[epoch] = { epoch = epoch, objective = model.objective, cut = model.cut, step = step,
       seconds = core.C.epact_now() - begin }
     if w.id == 0 and o.on_report then o.on_report(model.history[epoch]) end
-    -- Early on the objective may rest while rows still move on, far from what is fixed.
-    local small = step <= 0.1 * o.step or o.decay == 1
-    calm = small and math.abs(before - model.objective) <= o.tolerance * model.objective and calm + 1 or 0
-    before = model.objective
-    if calm == 3 or model.objective == 0 then
+    if epochs.settled(model.history, epoch, rests) or model.objective == 0 then
       model.status = "CONVERGED"
       break
     end
