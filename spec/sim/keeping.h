@@ -214,7 +214,8 @@ static int run_task(sim_keep *k)
   if (code == EPACT_E_PROTO && j->settings.anarchy) code = EPACT_OK;
   epact_records_free(&t->piece.records);
   free(t);
-  if (k->keeper.durable > j->promised) j->promised = k->keeper.durable;
+  /* A process does not open before its first snapshot is durable: what the keeper begins with, nobody has been told. */
+  if (k->keeper.durable >= j->begins && k->keeper.durable > j->promised) j->promised = k->keeper.durable;
   if (k->queue || k->binder.log.count || k->binder.copying) schedule(k);
   return code;
 }
